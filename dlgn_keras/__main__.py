@@ -1,0 +1,7 @@
+"""`python -m dlgn_keras` is `dlgn-keras`."""
+
+import sys
+
+from dlgn_keras.cli import main
+
+sys.exit(main())

@@ -1,0 +1,47 @@
+"""dlgn-keras evaluate: accuracy and loss of a saved model."""
+
+import argparse
+import json
+
+from dlgn_keras import data
+from dlgn_keras.commands.saved import MODEL_HELP, data_of, load_model
+from dlgn_keras.commands.tables import print_table
+from dlgn_keras.training import evaluate
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help=MODEL_HELP)
+    parser.add_argument(
+        "--data",
+        default=None,
+        help="data set; the one a run folder was trained on if not given",
+    )
+    parser.add_argument("--data-dir", default=None, help="tensorflow-datasets folder")
+    parser.add_argument(
+        "--split", default="test", choices=("train", "test"), help="part to measure"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    net = load_model(arguments.model)
+    name = data_of(arguments.model, arguments.data)
+    dataset = data.load(name, data_dir=arguments.data_dir)
+    x = getattr(dataset, f"x_{arguments.split}")
+    y = getattr(dataset, f"y_{arguments.split}")
+    if dataset.num_classes != net.num_classes:
+        raise ValueError(
+            f"`--data` must have the model's {net.num_classes} classes. "
+            f"Received: {name} with {dataset.num_classes}."
+        )
+    figures = evaluate(net, x, y)
+    record = {"model": arguments.model, "data": name, "split": arguments.split}
+    if arguments.json:
+        print(json.dumps({**record, "examples": len(y), **figures}))
+        return
+    rows = [
+        ["model", arguments.model],
+        ["data", f"{name}, {arguments.split}, {len(y):,} examples"],
+        ["accuracy", f"{100 * figures['accuracy']:.2f} %"],
+        ["cross-entropy", f"{figures['loss']:.4f}"],
+    ]
+    print_table(["", ""], rows)

@@ -1,0 +1,30 @@
+"""Models as the command line names them: a run folder, a .keras file, a preset."""
+
+from pathlib import Path
+
+from dlgn_keras.models import GatedModel
+from dlgn_keras.presets import from_preset
+from dlgn_keras.training import load_trained
+from dlgn_keras.training.result import Result
+
+MODEL_HELP = "a run folder, a .keras file, or a preset (see `dlgn-keras zoo list`)"
+
+
+def load_model(name: str) -> GatedModel:
+    """Return the trained model of a run folder, a .keras file or a preset."""
+    if name.endswith(".keras") or (Path(name) / "model.keras").is_file():
+        return load_trained(name)
+    if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
+        raise FileNotFoundError(
+            f"No model in {name!r}: neither a finished run (model.keras) nor a preset."
+        )
+    return from_preset(name)
+
+
+def data_of(name: str, given: str | None) -> str:
+    """Return the data set to use: the given one, or what a run was trained on."""
+    if given is not None:
+        return given
+    if (Path(name) / "result.json").is_file():
+        return Result.load(name).recipe["data"]
+    raise ValueError(f"`--data` must name a data set for {name!r}. Received: none.")

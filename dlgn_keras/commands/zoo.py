@@ -1,0 +1,125 @@
+"""dlgn-keras zoo: list, show and verify pretrained models."""
+
+import argparse
+import json
+
+from dlgn_keras import data
+from dlgn_keras.commands.tables import print_table
+from dlgn_keras.presets import find, presets, verify
+from dlgn_keras.presets.catalogue import HEADER, cells
+from dlgn_keras.presets.files import check_files
+
+ACTIONS = ("list", "show", "verify")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action",
+        choices=ACTIONS,
+        help="list presets; show one's accuracy, recipe and origin; verify their "
+        "sha256 and golden logits",
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        help="names, folders, https://... or hf://owner/repository; all if none",
+    )
+    parser.add_argument(
+        "--accuracy", action="store_true", help="verify: measure test accuracy too"
+    )
+    parser.add_argument("--data-dir", default=None, help="tensorflow-datasets folder")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.action == "show":
+        return _show(arguments)
+    if arguments.action == "list" and arguments.names:
+        raise ValueError(
+            f"`zoo list` takes no names. Received: {' '.join(arguments.names)}; "
+            "`zoo show` takes one."
+        )
+    return _list(arguments) if arguments.action == "list" else _verify(arguments)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    table = presets()
+    if arguments.json:
+        rows = [{**row._asdict(), "folder": str(row.folder)} for row in table]
+        print(json.dumps(rows))
+    elif not table:
+        print(table)
+    else:
+        print_table(HEADER, [cells(row) for row in table])
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    if len(arguments.names) != 1:
+        raise ValueError(
+            f"`zoo show` takes one preset. Received: {len(arguments.names)} names."
+        )
+    folder = find(arguments.names[0])
+    metadata = check_files(folder)
+    if arguments.json:
+        print(json.dumps(metadata))
+        return 0
+    results, training = metadata.get("results", {}), metadata.get("training", {})
+    rows = [
+        ["preset", str(metadata.get("name"))],
+        ["what", metadata.get("description", metadata.get("family", ""))],
+        ["parameters", f"{metadata.get('parameter_count', 0):,}"],
+        ["stored as", str(metadata.get("weights_dtype"))],
+    ]
+    if results:
+        rows += [
+            ["test accuracy, last epoch", f"{100 * results['mean']:.2f} %"],
+            ["of each seed", ", ".join(f"{a:.4f}" for a in results["test_accuracy"])],
+            ["data", metadata["data"]["name"]],
+            ["made by", metadata["command"]],
+            ["device", training["environment"]["processor"]],
+            ["seconds", ", ".join(f"{s:.0f}" for s in training["seconds"])],
+        ]
+    print_table(["", ""], rows, f"Folder: {folder}")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    wanted = arguments.names or [row.folder for row in presets()]
+    if not wanted:
+        raise ValueError("No presets. Set DLGN_KERAS_ZOO to a zoo's folder.")
+    found, sets = [], {}
+    for preset in wanted:
+        try:
+            dataset = None
+            if arguments.accuracy:
+                name = check_files(find(preset)).get("data", {}).get("name", "")
+                if name not in sets:
+                    sets[name] = data.load(name, data_dir=arguments.data_dir)
+                dataset = sets[name]
+            found.append({**verify(preset, dataset)._asdict(), "problem": None})
+        except (ValueError, FileNotFoundError) as error:
+            found.append({"name": str(preset), "problem": " ".join(str(error).split())})
+    bad = [row for row in found if row["problem"]]
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        _print_verified(found)
+    return 1 if bad else 0
+
+
+def _print_verified(found: list[dict]) -> None:
+    for row in found:
+        if row["problem"]:
+            print(f"{row['name']}: {row['problem']}")
+    good = [row for row in found if not row["problem"]]
+    rows = [
+        [
+            row["name"],
+            f"{row['golden_error']:.1e}",
+            "-" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f}",
+        ]
+        for row in good
+    ]
+    if rows:
+        print_table(["preset", "golden error", "test accuracy %"], rows)
+    print(f"{len(good)} of {len(found)} presets hold.")

@@ -1,0 +1,22 @@
+"""Data sets: named ones, your own files, and labels of oblique decision trees."""
+
+from dlgn_keras.data.checks import check_arrays
+from dlgn_keras.data.dataset import Dataset
+from dlgn_keras.data.generate import ObliqueData, oblique_tree
+from dlgn_keras.data.loading import NAMES, load
+from dlgn_keras.data.oblique_sets import ObliqueDataset, oblique_dataset
+from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.data.trees import ObliqueTree
+
+__all__ = [
+    "NAMES",
+    "Dataset",
+    "ObliqueData",
+    "ObliqueDataset",
+    "ObliqueTree",
+    "Preprocessing",
+    "check_arrays",
+    "load",
+    "oblique_dataset",
+    "oblique_tree",
+]

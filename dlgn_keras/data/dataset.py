@@ -1,0 +1,203 @@
+"""A classification data set: arrays, what they mean, and how to prepare them."""
+
+from dataclasses import dataclass, field, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from dlgn_keras.data.checks import check_arrays
+from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.data.splits import balanced_indices, stratified_indices
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Raw inputs and labels of a classification problem, checked.
+
+    Args:
+        name: short name, such as "mnist".
+        x_train: (n, ...) raw training inputs; images (n, height, width, channels).
+        y_train: (n,) class numbers, 0 to `num_classes - 1`.
+        x_test: test inputs, of the shape of the training inputs.
+        y_test: test labels.
+        num_classes: number of classes, at least 2.
+        class_names: one name per class; default "0", "1", ...
+        preprocessing: the map from raw to network inputs; default: none.
+        terms: who made the data, licence or citation.
+        x_validation: validation inputs, or None.
+        y_validation: validation labels, or None.
+
+    Raises:
+        ValueError: arrays that do not fit together or hold bad values, see
+            `check_arrays`.
+
+    Example:
+        >>> from dlgn_keras import data
+        >>> data.load("digits").with_validation(0.1).take(100)
+        Dataset('digits', 100 train, 144 validation, 360 test, input (8, 8, 1), \
+10 classes)
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    num_classes: int
+    class_names: tuple[str, ...] = ()
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    terms: str = ""
+    x_validation: np.ndarray | None = None
+    y_validation: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_classes < 2:
+            raise ValueError(
+                "`num_classes` must be at least 2. "
+                f"Received: num_classes={self.num_classes!r}."
+            )
+        names = tuple(self.class_names) or tuple(map(str, range(self.num_classes)))
+        if len(names) != self.num_classes:
+            raise ValueError(
+                f"`class_names` must hold {self.num_classes} names, one per class. "
+                f"Received: {len(names)} names."
+            )
+        object.__setattr__(self, "class_names", names)
+        if (self.x_validation is None) != (self.y_validation is None):
+            raise ValueError(
+                "`x_validation` and `y_validation` must be given together. "
+                "Received: one of them."
+            )
+        for split in self.splits:
+            x_name, y_name = f"x_{split}", f"y_{split}"
+            x, y = check_arrays(
+                getattr(self, x_name),
+                getattr(self, y_name),
+                self.num_classes,
+                x_name=x_name,
+                y_name=y_name,
+            )
+            if x.shape[1:] != self.input_shape:
+                raise ValueError(
+                    f"`{x_name}` must be shaped like x_train, (n, "
+                    f"{', '.join(map(str, self.input_shape))}). "
+                    f"Received: shape {x.shape}."
+                )
+            object.__setattr__(self, x_name, x)
+            object.__setattr__(self, y_name, y)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the parts there are, "validation" only if it was made."""
+        has_validation = self.x_validation is not None
+        return ("train", "validation", "test") if has_validation else ("train", "test")
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one raw input, without the batch axis."""
+        return np.shape(self.x_train)[1:]
+
+    def with_validation(self, size: float = 0.1, *, seed: int = 0) -> "Dataset":
+        """Return the data set with a validation part taken out of its training part.
+
+        Stratified: every class gives its share. The test part is not touched.
+
+        Args:
+            size: share of the training examples, above 0 and below 1, or a whole
+                number of examples.
+            seed: of the random choice.
+        """
+        if self.x_validation is not None:
+            raise ValueError(
+                "`with_validation` needs a data set without a validation part. "
+                f"Received: {self!r}."
+            )
+        n = len(self.y_train)
+        if isinstance(size, Integral):
+            num = 0 if isinstance(size, bool) else int(size)
+        else:
+            num = round(size * n) if 0 < size < 1 else 0
+        if not 0 < num < n:
+            raise ValueError(
+                f"`size` must be a share between 0 and 1, or a number from 1 to "
+                f"{n - 1} examples. Received: size={size!r}."
+            )
+        chosen = np.zeros(n, bool)
+        chosen[stratified_indices(self.y_train, num, seed)] = True
+        return replace(
+            self,
+            x_train=self.x_train[~chosen],
+            y_train=self.y_train[~chosen],
+            x_validation=self.x_train[chosen],
+            y_validation=self.y_train[chosen],
+        )
+
+    def take(
+        self,
+        num_train: int | None = None,
+        num_test: int | None = None,
+        num_validation: int | None = None,
+    ) -> "Dataset":
+        """Return a smaller data set: the first examples of each class, equally many.
+
+        Args:
+            num_train: training examples to keep; None keeps all.
+            num_test: test examples to keep; None keeps all.
+            num_validation: validation examples to keep; None keeps all.
+        """
+        wanted = {"train": num_train, "validation": num_validation, "test": num_test}
+        parts: dict[str, Any] = {}
+        for split, num in wanted.items():
+            if num is None:
+                continue
+            n = len(getattr(self, f"y_{split}")) if split in self.splits else 0
+            if isinstance(num, bool) or not isinstance(num, Integral):
+                fits = False
+            else:
+                fits = 1 <= num <= n
+            if not fits:
+                raise ValueError(
+                    f"`num_{split}` must be a whole number from 1 to the {n} examples "
+                    f"there are. Received: num_{split}={num!r}."
+                )
+            index = balanced_indices(getattr(self, f"y_{split}"), int(num))
+            for part in (f"x_{split}", f"y_{split}"):
+                parts[part] = getattr(self, part)[index]
+        return replace(self, **parts)
+
+    def binary(self, classes: tuple[int, int] = (4, 7)) -> "Dataset":
+        """Return the two-class data set of `classes[0]` (label 0) against `classes[1]`.
+
+        Args:
+            classes: two different class numbers; (4, 7) on MNIST is the kernel
+                alignment experiment.
+        """
+        known = range(self.num_classes)
+        if len(set(classes)) != 2 or not all(c in known for c in classes):
+            raise ValueError(
+                f"`classes` must be two different numbers from 0 to "
+                f"{self.num_classes - 1}. Received: classes={classes!r}."
+            )
+        first, second = classes
+        parts: dict[str, Any] = {}
+        for split in self.splits:
+            x, y = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
+            keep = (y == first) | (y == second)
+            parts[f"x_{split}"], parts[f"y_{split}"] = x[keep], y[keep] == second
+            parts[f"y_{split}"] = parts[f"y_{split}"].astype(np.int64)
+        names = (self.class_names[first], self.class_names[second])
+        return replace(
+            self,
+            name=f"{self.name}-{names[0]}-vs-{names[1]}",
+            num_classes=2,
+            class_names=names,
+            **parts,
+        )
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{len(getattr(self, f'y_{s}'))} {s}" for s in self.splits)
+        return (
+            f"Dataset({self.name!r}, {sizes}, input {self.input_shape}, "
+            f"{self.num_classes} classes)"
+        )

@@ -1,0 +1,145 @@
+"""Points on the unit sphere, labelled by a random oblique decision tree."""
+
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dlgn_keras.data.splits import class_ranks
+from dlgn_keras.data.trees import ObliqueTree, ancestors
+
+MAX_DEPTH = 16
+_CHUNK = 1 << 14  # points drawn together, while leaves are being filled
+
+
+class ObliqueData(NamedTuple):
+    """Points labelled by a tree.
+
+    x: (num_points, dim) float32, on the unit sphere.
+    y: (num_points,) int64, 0 or 1.
+    tree: the tree that gives the labels; `tree.orthogonality` says which of its
+        normals are at right angles.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    tree: ObliqueTree
+
+
+def oblique_tree(
+    num_points: int,
+    dim: int,
+    depth: int = 4,
+    seed: int = 0,
+    *,
+    balanced: bool = True,
+) -> ObliqueData:
+    """Return points on the unit sphere and their labels from a random oblique tree.
+
+    Hyperplanes pass through the origin, sibling leaves have opposite labels, points
+    are uniform on the sphere. With dim >= 2^depth - 1 all normals are orthonormal;
+    with fewer dimensions, but no fewer than `depth`, those on each way from root to
+    leaf are; below that they are independent unit vectors. In the first two cases
+    every leaf has the same share of the sphere.
+
+    Args:
+        num_points: number of points, at least 1.
+        dim: number of features, at least 1.
+        depth: number of questions on the way to a leaf, 1 to 16.
+        seed: of the normals and the points.
+        balanced: True keeps points so that every leaf holds equally many (within
+            one, if `num_points` is no multiple of 2^depth); False keeps every point.
+
+    Raises:
+        ValueError: a number out of its range, or `balanced` with dim < depth.
+
+    Example:
+        >>> from dlgn_keras import data
+        >>> x, y, tree = data.oblique_tree(1600, dim=20)
+        >>> x.shape, float(y.mean()), tree.orthogonality
+        ((1600, 20), 0.5, 'all')
+
+    Reference:
+        "Deep Networks Learn Features From Local Discontinuities in the Label
+        Function", ICLR 2025 (complete orthogonal balanced oblique decision trees).
+    """
+    _check_range("num_points", num_points, 1, None)
+    _check_range("dim", dim, 1, None)
+    _check_range("depth", depth, 1, MAX_DEPTH)
+    if balanced and dim < depth:
+        raise ValueError(
+            "`dim` must be at least `depth` for leaves of equal size; give "
+            f"balanced=False otherwise. Received: dim={dim}, depth={depth}."
+        )
+    rng = np.random.default_rng(seed)
+    # Labels 0, 1, 0, 1, ... lose nothing: a normal and its negative, which swaps the
+    # siblings, are equally likely.
+    tree = ObliqueTree(
+        normals=_random_normals(rng, dim, depth),
+        biases=np.zeros(2**depth - 1),
+        leaf_labels=np.arange(2**depth) % 2,
+    )
+    if balanced:
+        x = _balanced_points(rng, tree, num_points)
+    else:
+        x = _sphere(rng, num_points, dim)
+    return ObliqueData(x, tree.predict(x), tree)
+
+
+def _random_normals(rng: np.random.Generator, dim: int, depth: int) -> np.ndarray:
+    """Return random unit normals (2^depth - 1, dim), orthogonal where dim allows."""
+    num_nodes = 2**depth - 1
+    normals = np.zeros((num_nodes, dim))
+    for node in range(num_nodes):
+        if dim >= num_nodes:
+            others = normals[:node]
+        elif dim >= depth:
+            others = normals[ancestors(node)]
+        else:
+            others = normals[:0]
+        normal = rng.standard_normal(dim)
+        for _ in range(2):  # the second pass removes what rounding left in the first
+            normal -= others.T @ (others @ normal)
+            normal /= np.linalg.norm(normal)
+        normals[node] = normal
+    return normals
+
+
+def _sphere(rng: np.random.Generator, num_points: int, dim: int) -> np.ndarray:
+    """Return (num_points, dim) float32 points, uniform on the unit sphere."""
+    x = rng.standard_normal((num_points, dim), dtype=np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    return x
+
+
+def _balanced_points(
+    rng: np.random.Generator, tree: ObliqueTree, num_points: int
+) -> np.ndarray:
+    """Return points of which every leaf holds the same number, in random order.
+
+    Points that fall in a full leaf are dropped. All leaves are equally likely, so
+    within a leaf the points stay uniform.
+    """
+    num_leaves = tree.leaf_labels.size
+    wanted = np.full(num_leaves, num_points // num_leaves)
+    wanted[rng.permutation(num_leaves)[: num_points % num_leaves]] += 1
+    kept = []
+    while wanted.any():
+        x = _sphere(rng, min(_CHUNK, num_leaves * int(wanted.max())), tree.dim)
+        leaf = tree.leaf(x)
+        keep = class_ranks(leaf, np.arange(len(leaf))) < wanted[leaf]
+        kept.append(x[keep])
+        wanted -= np.bincount(leaf[keep], minlength=num_leaves)
+    x = np.concatenate(kept)
+    # Rare leaves filled up last; without a new order a slice would show it.
+    return x[rng.permutation(num_points)]
+
+
+def _check_range(argument: str, value: Any, low: int, high: int | None) -> None:
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or int(value) < low or (high is not None and int(value) > high):
+        span = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise ValueError(
+            f"`{argument}` must be a whole number {span}. "
+            f"Received: {argument}={value!r}."
+        )

@@ -1,0 +1,73 @@
+"""One door to every data set: a name, or a file."""
+
+import os
+from collections.abc import Callable
+
+from dlgn_keras.data.checks import closest
+from dlgn_keras.data.dataset import Dataset
+from dlgn_keras.data.digits import read_digits
+from dlgn_keras.data.npz import read_npz
+from dlgn_keras.data.oblique_sets import SIZES, oblique_dataset
+from dlgn_keras.data.prepared import SOURCES, read_prepared
+
+BUNDLED: dict[str, Callable[[], Dataset]] = {"digits": read_digits}
+NAMES = (*BUNDLED, *SOURCES, *SIZES)
+
+
+def load(
+    name: str | os.PathLike[str],
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    download: bool = True,
+    seed: int | None = None,
+) -> Dataset:
+    """Return a data set by name, or from your own .npz file.
+
+    | name | what | preprocessing |
+    | --- | --- | --- |
+    | digits | scikit-learn's 8 x 8 digits, 1437 train and 360 test (stratified, seed 0) | x / 16 |
+    | mnist | 28 x 28 x 1, 60000 and 10000 | x / 255 |
+    | cifar10, cifar100 | 32 x 32 x 3, 50000 and 10000 | mean and deviation per channel |
+    | sdi, sdii, sdiii | labels of a random oblique tree, see `oblique_dataset` | none |
+    | *.npz | x_train, y_train, x_test, y_test | integers: own mean and deviation; floats: none |
+
+    mnist, cifar10 and cifar100 come from tensorflow-datasets: a prepared folder is
+    used if there is one, else the set is downloaded. What is not there is never
+    replaced by something else. Inputs are raw (pixels stay integers); a model
+    applies `Dataset.preprocessing` itself.
+
+    Args:
+        name: a name of the table, or a path that ends in .npz.
+        data_dir: tensorflow-datasets folder; None is its own default, which the
+            variable TFDS_DATA_DIR sets. Only for mnist, cifar10, cifar100.
+        download: whether a set that is not there may be downloaded.
+        seed: which tree and which points, default 0. Only for sdi, sdii, sdiii.
+
+    Raises:
+        ValueError: unknown name, bad arrays in a file, or a seed where none is used.
+        FileNotFoundError: the file or the prepared set is not there.
+        ImportError: tensorflow or tensorflow-datasets is needed and not installed.
+
+    Example:
+        >>> from dlgn_keras import data
+        >>> data.load("digits").x_train.shape
+        (1437, 8, 8, 1)
+    """  # noqa: E501  (the table's lines)
+    name = os.fspath(name)
+    if name in SIZES:
+        return oblique_dataset(name, seed=0 if seed is None else seed).dataset
+    if seed is not None:
+        raise ValueError(
+            f"`seed` must be None except for {', '.join(SIZES)}. "
+            f"Received: seed={seed!r} with name={name!r}."
+        )
+    if name in BUNDLED:
+        return BUNDLED[name]()
+    if name in SOURCES:
+        return read_prepared(name, data_dir, download)
+    if name.lower().endswith(".npz"):
+        return read_npz(name)
+    raise ValueError(
+        f"`name` must be one of {', '.join(NAMES)}, or a path that ends in .npz. "
+        f"Received: name={name!r}.{closest(name, NAMES)}"
+    )

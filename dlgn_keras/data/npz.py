@@ -1,0 +1,117 @@
+"""Your own data: an .npz file with x_train, y_train, x_test and y_test."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from dlgn_keras.data.checks import check_inputs, check_labels
+from dlgn_keras.data.dataset import Dataset
+from dlgn_keras.data.preprocessing import Preprocessing
+
+REQUIRED = ("x_train", "y_train", "x_test", "y_test")
+OPTIONAL = ("x_validation", "y_validation")
+
+
+def read_npz(path: str | Path) -> Dataset:
+    """Return the data set that an .npz file holds; nothing in it is unpickled.
+
+    Inputs of integer type are pixels: their preprocessing is (x - mean) / std of
+    the file's own training inputs, per channel if they are (n, height, width,
+    channels), else over all values; integers (n, height, width) become grey images
+    with one channel. Inputs of floating-point type are features and pass as they
+    are. The number of classes is the highest training label plus one. Arrays
+    x_validation and y_validation are read if they are there.
+
+    Args:
+        path: the file, written with `numpy.savez` or `numpy.savez_compressed`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not an npz file, an array is missing or damaged, or the arrays
+            do not pass `check_arrays`.
+    """
+    path = Path(path).expanduser()
+    arrays = _read_arrays(path)
+    try:
+        check_inputs(arrays["x_train"], "x_train")
+        labels = check_labels(arrays["y_train"], name="y_train")
+        for name in [name for name in arrays if name.startswith("x_")]:
+            x = arrays[name]
+            if x.ndim == 3 and np.issubdtype(x.dtype, np.integer):
+                arrays[name] = x[..., np.newaxis]
+        return Dataset(
+            name=path.stem,
+            x_train=arrays["x_train"],
+            y_train=labels,
+            x_test=arrays["x_test"],
+            y_test=arrays["y_test"],
+            x_validation=arrays.get("x_validation"),
+            y_validation=arrays.get("y_validation"),
+            num_classes=int(labels.max()) + 1,
+            preprocessing=_statistics(arrays["x_train"]),
+            terms=f"Read from {path.name}; its owner's terms apply.",
+        )
+    except ValueError as error:
+        raise ValueError(f"Data in {path}: {error}") from None
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays we know by name."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            "`name` must be a known data set or an existing .npz file. "
+            f"Received: name={str(path)!r}, and no such file is there."
+        )
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            "`name` must be an .npz file as numpy.savez writes it. "
+            f"Received: name={str(path)!r}, which is not, or not whole."
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in REQUIRED if name not in archive.files]
+            if missing:
+                found = ", ".join(archive.files) or "no arrays"
+                raise ValueError(
+                    f"`name` must be an .npz file with the arrays "
+                    f"{', '.join(REQUIRED)}. Received: name={str(path)!r}, where "
+                    f"{', '.join(missing)} is missing; it holds {found}."
+                )
+            names = [name for name in REQUIRED + OPTIONAL if name in archive.files]
+            return {name: _read_array(archive, name, path) for name in names}
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ValueError(f"Cannot read {path}, is it whole? {error}") from None
+
+
+def _read_array(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> np.ndarray:
+    """Return one array; NumPy itself refuses arrays of Python objects."""
+    try:
+        array = archive[name]
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"Cannot read {name!r} in {path}: {error}") from None
+    if not isinstance(array, np.ndarray):  # a zip member that is no .npy file
+        raise ValueError(f"Cannot read {name!r} in {path}: it is not an array.")
+    return array
+
+
+def _statistics(x: np.ndarray) -> Preprocessing:
+    """Return the preprocessing that standardises integer inputs; floats pass."""
+    if not np.issubdtype(x.dtype, np.integer):
+        return Preprocessing()
+    values = x.reshape(-1, x.shape[-1] if x.ndim == 4 else 1)
+    total, squares = np.zeros((2, values.shape[1]))
+    # In pieces: a float64 copy of all images would take eight times their memory.
+    for start in range(0, len(values), 1 << 20):
+        piece = values[start : start + (1 << 20)].astype(np.float64)
+        total += piece.sum(axis=0)
+        squares += np.square(piece).sum(axis=0)
+    mean = total / len(values)
+    std = np.sqrt(np.maximum(squares / len(values) - np.square(mean), 0))
+    std[std == 0] = 1  # a constant channel stays constant
+    scale, offset = (1 / std).tolist(), (-mean / std).tolist()
+    if len(scale) == 1:
+        scale, offset = scale[0], offset[0]
+    low, high = float(x.min()), float(x.max())
+    return Preprocessing(scale, offset, (low, high) if low < high else None)

@@ -1,0 +1,51 @@
+"""Take a network apart, exactly: contributions, paths, filters, hyperplanes."""
+
+from dlgn_keras.interpret import attributions, faithfulness, plots
+from dlgn_keras.interpret.dual import Explanation, explain, gate_contributions
+from dlgn_keras.interpret.faithfulness import Faithfulness, Interval
+from dlgn_keras.interpret.filters import GateFilters, all_gate_filters, gate_filters
+from dlgn_keras.interpret.hyperplanes import (
+    Hyperplanes,
+    PatternCounts,
+    distances,
+    gate_patterns,
+    hyperplanes,
+    margins,
+)
+from dlgn_keras.interpret.local import AffineUnits, filters_at, local_filters
+from dlgn_keras.interpret.regions import Region, slice_regions
+from dlgn_keras.interpret.report import load_image, report
+from dlgn_keras.interpret.spectrum import Spectrum, spectrum
+from dlgn_keras.interpret.top_paths import Path, TopPaths, top_paths
+
+__all__ = [
+    "AffineUnits",
+    "Explanation",
+    "Faithfulness",
+    "GateFilters",
+    "Hyperplanes",
+    "Interval",
+    "Path",
+    "PatternCounts",
+    "Region",
+    "Spectrum",
+    "TopPaths",
+    "all_gate_filters",
+    "attributions",
+    "distances",
+    "explain",
+    "faithfulness",
+    "filters_at",
+    "gate_contributions",
+    "gate_filters",
+    "gate_patterns",
+    "hyperplanes",
+    "load_image",
+    "local_filters",
+    "margins",
+    "plots",
+    "report",
+    "slice_regions",
+    "spectrum",
+    "top_paths",
+]

@@ -1,0 +1,254 @@
+"""The primal side: every gate of a DLGN as one filter on the network's input.
+
+A linear gating network composes: a chain of convolutions is one convolution with a
+larger window, so each gate's pre-activation is an affine map of the input in closed
+form. At the image's border zero padding cuts the chain differently at every depth;
+`filters_at` gives the exact map there.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dlgn_keras.interpret.graph import (
+    Graph,
+    check_model,
+    gating_graph,
+    gating_parameters,
+    is_linear,
+    pads,
+)
+from dlgn_keras.interpret.local import AffineUnits, filters_at
+from dlgn_keras.layers import Affine
+from dlgn_keras.messages import check_choice
+from dlgn_keras.models import GatedModel
+from dlgn_keras.skeletons import AveragePool, Conv, Residual
+
+UNBOUNDED = 2**40
+
+
+class GateFilters(NamedTuple):
+    """`q[p] = sum_t kernel[t] . z[p * strides + start + t] + offset` at a site.
+
+    z is the preprocessed input, 0 outside the image. At a dense site there is one
+    position, the window is the whole input, and the formula holds exactly.
+
+    kernel: (*window, in_channels, units) float64; (dim, units) for a vector input.
+    offset: (units,) float64, biases and batch norm shifts accumulated.
+    strides, start: one number per image axis, in input pixels; start is where the
+        window of position 0 begins (below 0: in the padding).
+    interior: (first, stop) per image axis: the positions where the formula is exact.
+        Beyond them a stage after the first read its own zero padding, or one
+        wrapped around: see `filters_at`. Empty (first >= stop) where the window
+        outgrows the image; the kernel is then cut to the places that some position
+        sees of the image.
+    """
+
+    kernel: np.ndarray
+    offset: np.ndarray
+    strides: tuple[int, ...]
+    start: tuple[int, ...]
+    interior: tuple[tuple[int, int], ...]
+
+
+def gate_filters(net: GatedModel, site: str) -> GateFilters:
+    """Return the closed-form filters of one site of a DLGN.
+
+    The primal linearity: the pre-activations of a DLGN are affine in the input,
+    `q_l = V_l z + c_l`, and batch norm is folded in. In a convolutional network V_l
+    is one convolution with the receptive field of the chain.
+
+    Args:
+        net: a DLGN (shallow or not), trained or not.
+        site: name of a gated stage, see `net.sites`. The gates made here; with a
+            gate order they are applied elsewhere.
+
+    Raises:
+        TypeError: `net` is no model of this library.
+        ValueError: a DNN or a DGN (see `local_filters`), or an unknown site.
+
+    Example:
+        >>> import dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.c4gap(8), (16, 16, 3), num_classes=10)
+        >>> found = gate_filters(net, "conv_3")
+        >>> found.kernel.shape, found.interior
+        ((7, 7, 3, 8), ((2, 14), (2, 14)))
+
+    Reference: ICLR 2025 "Deep Networks Learn Features From Local Discontinuities
+    in the Label Function" (hyperplanes of dense sites); the convolutional form is
+    ours.
+    """
+    return _filters(net, (site,))[site]
+
+
+def all_gate_filters(net: GatedModel) -> dict[str, GateFilters]:
+    """Return {site: GateFilters} for every site of a DLGN, in one walk.
+
+    Args, Raises: as `gate_filters`.
+
+    Example:
+        >>> import dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(2, 8), (8, 8, 1), num_classes=10)
+        >>> [f.kernel.shape for f in all_gate_filters(net).values()]
+        [(8, 8, 1, 8), (8, 8, 1, 8)]
+    """
+    return _filters(net, tuple(site.name for site in check_model(net).sites))
+
+
+def _filters(net: GatedModel, sites: tuple[str, ...]) -> dict[str, GateFilters]:
+    net = check_model(net)
+    shapes = dict(net.sites)
+    for site in sites:
+        check_choice("site", site, shapes)
+    if not is_linear(net):
+        raise ValueError(
+            "`net` must be a DLGN: the gates of a DNN or a DGN have no filters of "
+            "their own, only local ones that change with the input (see "
+            f"local_filters). Received: a {net.family.upper()}."
+        )
+    parameters = gating_parameters(net)
+    found: dict[str, GateFilters] = {}
+    known: dict[str, GateFilters | None] = {}
+    for site in sites:
+        if len(shapes[site]) == 1:
+            found[site] = _whole_input(net, filters_at(net, site))
+        else:
+            if net.arguments["shallow"]:
+                known = {}
+            made = _along(gating_graph(net, site), parameters, known)
+            found[site] = made
+    return found
+
+
+def _whole_input(net: GatedModel, units: AffineUnits) -> GateFilters:
+    kernel = np.moveaxis(units.rows, 0, -1).astype(np.float64)
+    axes = len(net.input_shape) - 2
+    offset = units.offset.astype(np.float64)
+    return GateFilters(kernel, offset, (1,) * axes, (0,) * axes, ((0, 1),) * axes)
+
+
+def _along(
+    nodes: Graph, parameters: Mapping[str, Affine], known: dict[str, Any]
+) -> GateFilters:
+    """Compose the filters of the last node; `known` keeps those of every node."""
+    *sizes, channels = nodes[0].shape
+    one = (1,) * len(sizes)
+    known.setdefault(
+        nodes[0].name,
+        GateFilters(
+            np.eye(channels).reshape(*one, channels, channels),
+            np.zeros(channels),
+            one,
+            (0,) * len(sizes),
+            # Zero padding of the input is the input beyond the image: no border.
+            ((-UNBOUNDED, UNBOUNDED),) * len(sizes),
+        ),
+    )
+    for node in nodes[1:]:
+        if node.name in known:
+            continue
+        sources = [known[nodes[k].name] for k in node.inputs]
+        stage, shape = node.stage, nodes[node.inputs[0]].shape
+        if isinstance(stage, Residual):
+            made = _add(*sources)
+        elif isinstance(stage, Conv):
+            made = _convolved(
+                sources[0], stage, parameters[node.name], shape[:-1], node.shape[:-1]
+            )
+        elif isinstance(stage, AveragePool):
+            units, size = shape[-1], stage.pool_size
+            kernel = np.broadcast_to(
+                np.eye(units) / size ** len(sizes),
+                (*(size,) * len(sizes), units, units),
+            )
+            mean = Affine(kernel, np.zeros(1), np.ones(1), np.zeros(units))
+            pool = Conv(units, size, size, "valid")
+            made = _convolved(sources[0], pool, mean, shape[:-1], node.shape[:-1])
+        else:
+            raise TypeError(f"No filter is known through the stage {stage!r}.")
+        known[node.name] = _cut(made, tuple(sizes), node.shape[:-1])
+    return known[nodes[-1].name]
+
+
+def _convolved(
+    source: GateFilters,
+    stage: Conv,
+    layer: Affine,
+    sizes: tuple[int, ...],
+    positions: tuple[int, ...],
+) -> GateFilters:
+    """Return the filters of a convolution of what `source` filters."""
+    size, stride = stage.kernel_size, stage.strides
+    before = [pad[0] for pad in pads(stage, sizes)]
+    window = source.kernel.shape[:-2]
+    grown = [w + (size - 1) * s for w, s in zip(window, source.strides, strict=True)]
+    kernel = np.zeros((*grown, source.kernel.shape[-2], layer.kernel.shape[-1]))
+    offset = np.zeros(layer.kernel.shape[-1])
+    for tap in np.ndindex(*(size,) * len(window)):
+        place = tuple(
+            slice(j * s, j * s + w)
+            for j, s, w in zip(tap, source.strides, window, strict=True)
+        )
+        kernel[place] += source.kernel @ layer.kernel[tap]
+        offset += source.offset @ layer.kernel[tap]
+    exact = source.interior
+    if stage.padding != "same":  # a wrapped image is not 0 beyond its edge
+        exact = tuple(
+            (max(first, 0), min(stop, n))
+            for (first, stop), n in zip(exact, sizes, strict=True)
+        )
+    interior = tuple(
+        (max(-(-(first + pad) // stride), 0), min((stop - size + pad) // stride + 1, n))
+        for (first, stop), pad, n in zip(exact, before, positions, strict=True)
+    )
+    axes = zip(source.start, before, source.strides, strict=True)
+    return GateFilters(
+        kernel * layer.scale,
+        (offset + layer.bias) * layer.scale + layer.shift,
+        tuple(s * stride for s in source.strides),
+        tuple(start - pad * s for start, pad, s in axes),
+        interior,
+    )
+
+
+def _add(a: GateFilters, b: GateFilters) -> GateFilters:
+    """Return the filters of the sum of two branches, their windows aligned."""
+    start = tuple(min(pair) for pair in zip(a.start, b.start, strict=True))
+    stop = tuple(
+        max(s + w for s, w in ends)
+        for ends in zip(
+            zip(a.start, a.kernel.shape, strict=False),
+            zip(b.start, b.kernel.shape, strict=False),
+            strict=True,
+        )
+    )
+    window = [last - first for first, last in zip(start, stop, strict=True)]
+    kernel = np.zeros((*window, *a.kernel.shape[-2:]))
+    for part in (a, b):
+        place = tuple(
+            slice(s - first, s - first + w)
+            for s, first, w in zip(part.start, start, part.kernel.shape, strict=False)
+        )
+        kernel[place] += part.kernel
+    interior = tuple(
+        (max(p[0], q[0]), min(p[1], q[1]))
+        for p, q in zip(a.interior, b.interior, strict=True)
+    )
+    return GateFilters(kernel, a.offset + b.offset, a.strides, start, interior)
+
+
+def _cut(
+    filters: GateFilters, sizes: tuple[int, ...], positions: tuple[int, ...]
+) -> GateFilters:
+    """Drop the taps that no position places on the image, once no formula is exact."""
+    if all(first < stop for first, stop in filters.interior):
+        return filters
+    kernel, start = filters.kernel, list(filters.start)
+    for axis, (n, count) in enumerate(zip(sizes, positions, strict=True)):
+        furthest = (count - 1) * filters.strides[axis]
+        first = max(-(furthest + start[axis]), 0)
+        stop = min(n - start[axis], kernel.shape[axis])
+        kernel = kernel[(slice(None),) * axis + (slice(first, stop),)]
+        start[axis] += first
+    return filters._replace(kernel=kernel, start=tuple(start))

@@ -1,0 +1,167 @@
+"""The hyperplanes of a fully connected DLGN, and where data lies among them."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dlgn_keras.interpret.graph import check_model
+from dlgn_keras.models import GatedModel, affine_gates
+
+
+class Hyperplanes(NamedTuple):
+    """Every gate's boundary `normals[i] . z + offsets[i] = 0`, over all sites.
+
+    z is the flattened, preprocessed input.
+
+    normals: (planes, dim) float64. offsets: (planes,) float64.
+    sites: (planes,) names of the site each belongs to. units: (planes,) its unit.
+    """
+
+    normals: np.ndarray
+    offsets: np.ndarray
+    sites: np.ndarray
+    units: np.ndarray
+
+
+class PatternCounts(NamedTuple):
+    """How many different gate patterns a set of inputs shows.
+
+    sites: {site: number of different patterns}. total: of all sites together.
+    largest: number of inputs that share the most common joint pattern.
+    on: {site: mean share of open gates}.
+    """
+
+    sites: dict[str, int]
+    total: int
+    largest: int
+    on: dict[str, float]
+
+
+def hyperplanes(net: GatedModel) -> Hyperplanes:
+    """Return all gate hyperplanes of a DLGN of dense layers.
+
+    `q_l[i] = V_l[i] z + c_l[i]`; with hard gates and constant value input all
+    discontinuities of the network are these L * m hyperplanes.
+
+    Args:
+        net: a DLGN of dense layers, shallow or not.
+
+    Raises:
+        TypeError: `net` is no model of this library.
+        ValueError: not a DLGN, or a skeleton with convolutions or pooling.
+
+    Example:
+        >>> import dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(3, 8), (5,), num_classes=2)
+        >>> hyperplanes(net).normals.shape
+        (24, 5)
+
+    Reference: "Deep Networks Learn Features From Local Discontinuities in the
+    Label Function" (ICLR 2025), section on the hyperplanes of a DLGN.
+    """
+    maps = affine_gates(check_model(net))
+    return Hyperplanes(
+        np.concatenate([affine.matrix.T for affine in maps.values()]),
+        np.concatenate([affine.offset for affine in maps.values()]),
+        np.concatenate([[site] * len(a.offset) for site, a in maps.items()]),
+        np.concatenate([np.arange(len(a.offset)) for a in maps.values()]),
+    )
+
+
+def distances(planes: Hyperplanes, with_offset: bool = False) -> np.ndarray:
+    """Return how far each hyperplane is from each other: (planes, planes), 0 to sqrt 2.
+
+    `d(u, v) = min(|u/|u| - v/|v||, |u/|u| + v/|v||)`: a hyperplane and its negative
+    are the same.
+
+    Args:
+        planes: what `hyperplanes` returned.
+        with_offset: whether u is (normal, offset) instead of the normal alone; then
+            parallel hyperplanes differ.
+
+    Example:
+        >>> import numpy as np
+        >>> normals, zeros = np.array([[1.0, 0], [-2, 0], [0, 3]]), np.zeros(3)
+        >>> distances(Hyperplanes(normals, zeros, zeros, zeros)).round(2)[0].tolist()
+        [0.0, 0.0, 1.41]
+
+    Reference: ICLR 2025 (see `hyperplanes`), DLGN-DT.
+    """
+    u = planes.normals
+    if with_offset:
+        u = np.concatenate([u, planes.offsets[:, None]], axis=1)
+    norms = np.linalg.norm(u, axis=1, keepdims=True)
+    u = u / np.where(norms > 0, norms, 1)
+    cosines = np.clip(np.abs(u @ u.T), 0, 1)
+    found = np.sqrt(2 - 2 * cosines)
+    np.fill_diagonal(found, 0)
+    return found
+
+
+def margins(net: GatedModel, x: Any) -> dict[str, np.ndarray]:
+    """Return the signed distance of inputs to every gate's hyperplane.
+
+    `margin = q / |V|`: Euclidean, in units of the preprocessed input; above 0 where
+    the gate is open.
+
+    Args:
+        net: a DLGN of dense layers.
+        x: raw inputs (n, *input_shape).
+
+    Returns:
+        {site: (n, units) float64}.
+
+    Raises:
+        TypeError, ValueError: as `hyperplanes`, or x of another shape.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(3, 8), (5,), num_classes=2)
+        >>> margins(net, np.ones((4, 5)))["dense_3"].shape
+        (4, 8)
+    """
+    maps = affine_gates(check_model(net))
+    q = net.pre_activations(x)
+
+    def norm(site: str) -> np.ndarray:
+        length = np.linalg.norm(maps[site].matrix, axis=0)
+        return np.where(length > 0, length, 1)
+
+    return {site: q[site].astype(np.float64) / norm(site) for site in maps}
+
+
+def gate_patterns(net: GatedModel, x: Any) -> PatternCounts:
+    """Count the different on/off patterns of the gates over a set of inputs.
+
+    Args:
+        net: a DNN, DGN or DLGN, of any skeleton.
+        x: raw inputs (n, *input_shape).
+
+    Raises:
+        TypeError: `net` is no model of this library.
+        ValueError: x of another shape, or empty.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(3, 8), (5,), num_classes=2)
+        >>> gate_patterns(net, np.ones((4, 5))).total
+        1
+    """
+    if not len(np.asarray(x)):
+        raise ValueError("`x` must hold an input. Received: x with 0.")
+    on = {site: q > 0 for site, q in check_model(net).pre_activations(x).items()}
+    packed = {
+        site: np.packbits(open_.reshape(len(open_), -1), axis=1)
+        for site, open_ in on.items()
+    }
+    counts = {site: len(_counts(bits)) for site, bits in packed.items()}
+    joint = _counts(np.concatenate(list(packed.values()), axis=1))
+    shares = {site: float(open_.mean()) for site, open_ in on.items()}
+    return PatternCounts(counts, len(joint), int(joint.max()), shares)
+
+
+def _counts(bits: np.ndarray) -> np.ndarray:
+    rows = np.ascontiguousarray(bits)
+    return np.unique(rows.view([("", rows.dtype)] * rows.shape[1]), return_counts=True)[
+        1
+    ]

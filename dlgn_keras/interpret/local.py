@@ -1,0 +1,146 @@
+"""Exact affine maps of single units: anywhere in a DLGN, near an input otherwise."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dlgn_keras.interpret.forward import Forward
+from dlgn_keras.interpret.graph import (
+    check_model,
+    gating_graph,
+    gating_parameters,
+    is_linear,
+)
+from dlgn_keras.interpret.transposed import array, fold, pull_back
+from dlgn_keras.messages import check_choice
+from dlgn_keras.models import GatedModel
+
+ROWS_AT_A_TIME = 64
+
+
+class AffineUnits(NamedTuple):
+    """`q[unit] = sum(rows[unit] * z) + offset[unit]` at one position of a site.
+
+    rows: (units, *input_shape) float32, of the preprocessed input z.
+    offset: (units,) float32. position: () at a dense site, else one number per axis.
+    """
+
+    rows: np.ndarray
+    offset: np.ndarray
+    position: tuple[int, ...]
+
+
+def filters_at(
+    net: GatedModel, site: str, position: tuple[int, ...] | None = None
+) -> AffineUnits:
+    """Return the exact maps of all channels of a DLGN's site at one position.
+
+    Borders, strides, residual blocks and pooling included: what `gate_filters`
+    says of interior positions holds here for every one.
+
+    Args:
+        net: a DLGN.
+        site: name of a gated stage.
+        position: one index per image axis; the centre if None.
+
+    Raises:
+        TypeError: `net` is no model of this library.
+        ValueError: a DNN or DGN, an unknown site or a position outside it.
+
+    Example:
+        >>> import dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.c4gap(8), (16, 16, 3), num_classes=10)
+        >>> filters_at(net, "conv_4", (0, 0)).rows.shape
+        (8, 16, 16, 3)
+
+    Reference: arXiv 2110.03403, section 3 (primal linearity).
+    """
+    if not is_linear(check_model(net)):
+        raise ValueError(
+            "`net` must be a DLGN: a DNN or a DGN has local filters only (see "
+            f"local_filters). Received: a {net.family.upper()}."
+        )
+    return _units(net, None, site, position)
+
+
+def local_filters(
+    net: GatedModel, x: Any, site: str, position: tuple[int, ...] | None = None
+) -> AffineUnits:
+    """Return the maps of a site's channels in the linear region of one input.
+
+    In a DNN and in the ReLU gating network of a DGN, pre-activations are affine only
+    as long as no earlier ReLU switches: these maps hold near x, and another input
+    has others. For a DLGN they are `filters_at`, whatever x.
+
+    Args:
+        net: a DNN, DGN or DLGN.
+        x: one raw input, (*input_shape) or (1, *input_shape).
+        site, position: as in `filters_at`.
+
+    Raises:
+        TypeError, ValueError: as `filters_at`, and for more than one input.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> net = dk.DNN(dk.skeletons.fc(3, 8), (5,), num_classes=2)
+        >>> local_filters(net, np.ones(5), "dense_3").rows.shape
+        (8, 5)
+
+    Reference: arXiv 2006.10529, section 2 (a ReLU network is locally affine).
+    """
+    return _units(check_model(net), one_example(net, x), site, position)
+
+
+def _units(
+    net: GatedModel, x: np.ndarray | None, site: str, position: Any
+) -> AffineUnits:
+    shapes = dict(net.sites)
+    check_choice("site", site, shapes)
+    *sizes, units = shapes[site]
+    place = _check_position(position, tuple(sizes), site)
+    nodes, parameters = gating_graph(net, site), fold(gating_parameters(net))
+    gates: dict[str, Any] = {}
+    masks: dict[str, Any] = {}
+    if x is not None and not is_linear(net):
+        known = net.pre_activations(x)
+        gates = {name: (q > 0).astype("float32") for name, q in known.items()}
+        z = x.astype("float32")
+        if net.preprocessing is not None:
+            z = net.preprocessing.apply(x)
+        masks = Forward(nodes, parameters, gates, z, known).masks()
+    rows, offsets = [], []
+    for start in range(0, units, ROWS_AT_A_TIME):
+        channels = np.arange(start, min(start + ROWS_AT_A_TIME, units))
+        cotangent = np.zeros((len(channels), *sizes, units), "float32")
+        cotangent[(np.arange(len(channels)), *place, channels)] = 1
+        back = pull_back(nodes, parameters, gates, cotangent, masks=masks)
+        rows.append(array(back.row))
+        offsets.append(array(back.offset))
+    return AffineUnits(np.concatenate(rows), np.concatenate(offsets), place)
+
+
+def _check_position(
+    position: Any, sizes: tuple[int, ...], site: str
+) -> tuple[int, ...]:
+    if position is None:
+        return tuple(n // 2 for n in sizes)
+    place = tuple(position) if isinstance(position, tuple | list) else (position,)
+    whole = all(isinstance(i, int | np.integer) for i in place)
+    if not whole or place not in np.ndindex(*sizes):
+        raise ValueError(
+            f"`position` must lie in the {sizes} positions of {site!r}. "
+            f"Received: position={position!r}."
+        )
+    return tuple(int(i) for i in place)
+
+
+def one_example(net: GatedModel, x: Any) -> np.ndarray:
+    """Return one example as a batch of one, or say what is wrong."""
+    x, shape = np.asarray(x), tuple(net.input_shape[1:])
+    if x.shape == shape:
+        x = x[None]
+    if x.shape != (1, *shape):
+        raise ValueError(
+            f"`x` must be one example of shape {shape}. Received: x of shape {x.shape}."
+        )
+    return x

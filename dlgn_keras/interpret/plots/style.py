@@ -1,0 +1,81 @@
+"""What all pictures share: colours safe for the colour-blind, and how to show images.
+
+Signed values are red above zero and blue below, with white at zero; amounts run in
+cividis. Both maps keep their order in grey print.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+SIGNED = "RdBu_r"
+AMOUNT = "cividis"
+# Okabe and Ito's palette, in an order that keeps neighbours apart.
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)
+
+
+def figure(rows: int, columns: int, cell: tuple[float, float]) -> tuple[Any, Any]:
+    """Return a matplotlib Figure and its (rows, columns) axes, `cell` inches each.
+
+    The figure belongs to no window and to no global state: save it with
+    `figure.savefig(path)`, and a notebook shows it.
+    """
+    from matplotlib.figure import Figure
+
+    made = Figure(
+        figsize=(max(columns * cell[0], 4.0), rows * cell[1] + 0.4),
+        layout="constrained",
+    )
+    return made, made.subplots(rows, columns, squeeze=False)
+
+
+def limit(values: np.ndarray) -> float:
+    """Return a symmetric colour limit that is not zero."""
+    return float(np.abs(values).max(initial=0.0)) or 1.0
+
+
+def as_picture(image: np.ndarray) -> np.ndarray:
+    """Return an input as (height, width) or (height, width, 3) from 0 to 1.
+
+    A vector becomes the nearest square of rows, filled up with NaN; other numbers of
+    channels become their mean.
+    """
+    picture = as_grid(np.asarray(image, np.float64))
+    if picture.ndim == 3:
+        picture = picture if picture.shape[-1] == 3 else picture.mean(-1)
+    low, high = np.nanmin(picture), np.nanmax(picture)
+    return (picture - low) / (high - low or 1.0)
+
+
+def as_map(values: np.ndarray) -> np.ndarray:
+    """Return signed values as (height, width), summed over channels."""
+    grid = as_grid(np.asarray(values, np.float64))
+    return grid.sum(-1) if grid.ndim == 3 else grid
+
+
+def as_grid(values: np.ndarray) -> np.ndarray:
+    """Return a vector as rows, a sequence as (steps, channels), an image as it is."""
+    if values.ndim == 1:
+        width = math.ceil(math.sqrt(len(values)))
+        height = math.ceil(len(values) / width)
+        grid = np.full(height * width, np.nan)
+        grid[: len(values)] = values
+        return grid.reshape(height, width)
+    return values
+
+
+def bare(axes: Any, title: str = "") -> None:
+    """Take the ticks away and set a title."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if title:
+        axes.set_title(title, fontsize=10)

@@ -1,0 +1,109 @@
+"""Image files of any size and mode, made into raw inputs of a model or refused."""
+
+import os
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dlgn_keras.models import GatedModel
+
+DEEP_MODES = ("I;16", "I;16B", "I;16L", "I", "F")
+
+
+class LoadedImage(NamedTuple):
+    """A raw input and what was done to the file to get it.
+
+    raw: (height, width, channels) float32, in the raw units of the model.
+    notes: one sentence for each change, such as a resize.
+    """
+
+    raw: np.ndarray
+    notes: tuple[str, ...]
+
+
+def load_image(path: str | os.PathLike, net: GatedModel) -> LoadedImage:
+    """Read an image file as a raw input of a model.
+
+    Rotated as its EXIF tag says, transparency laid on white, converted to grey or
+    RGB as the model takes it, cut to the model's proportions around its centre,
+    resized, and scaled from 0..255 to the raw range of the model's preprocessing
+    (left at 0..255 if it names none).
+
+    Args:
+        path: a file that Pillow reads.
+        net: the model to feed, with 1 or 3 channels.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not an image, a damaged or far too large one, or a model that
+            takes no grey or RGB images.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    name = os.fspath(path)
+    shape = tuple(net.input_shape[1:])
+    if len(shape) != 3 or shape[-1] not in (1, 3):
+        raise ValueError(
+            "Image files need a model that takes (height, width, 1 or 3). "
+            f"Received: {name!r} for a model of input shape {shape}."
+        )
+    if not os.path.isfile(name):
+        raise FileNotFoundError(f"No image file {name!r}.")
+    try:
+        with Image.open(name) as opened:
+            opened.load()
+            picture = ImageOps.exif_transpose(opened)
+            turned = opened.getexif().get(0x0112, 1) != 1
+    except UnidentifiedImageError:
+        raise ValueError(
+            f"Images must be files such as PNG or JPEG. Received: {name!r}, which is "
+            "none that Pillow reads."
+        ) from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"The image {name!r} cannot be read: {error}.") from None
+    notes = ["rotated as its EXIF tag says"] if turned else []
+    picture = _flatten(picture, shape[-1], notes)
+    picture = _fit(picture, shape[1], shape[0], notes)
+    values = np.asarray(picture, np.float32).reshape(shape)
+    preprocessing = net.preprocessing
+    limits = getattr(preprocessing, "raw_range", None) or (0.0, 255.0)
+    low, high = limits
+    return LoadedImage(low + values / 255 * (high - low), tuple(notes))
+
+
+def _flatten(picture: Any, channels: int, notes: list[str]) -> Any:
+    """Return the picture in grey or RGB, eight bits a channel."""
+    from PIL import Image
+
+    if picture.mode in DEEP_MODES:
+        values = np.asarray(picture, np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError("Images must be finite. Received: NaN or infinite pixels.")
+        top = 65535.0 if picture.mode != "F" else max(float(values.max()), 1e-12)
+        scaled = np.clip(values / top * 255, 0, 255).round()
+        picture = Image.fromarray(scaled.astype(np.uint8))
+        notes.append("scaled to eight bits")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+        notes.append("transparency laid on white")
+    wanted = "L" if channels == 1 else "RGB"
+    if picture.mode != wanted:
+        if picture.mode != "RGBA":
+            notes.append(f"converted from mode {picture.mode} to {wanted}")
+        picture = picture.convert(wanted)
+    return picture
+
+
+def _fit(picture: Any, width: int, height: int, notes: list[str]) -> Any:
+    """Cut the picture to the proportions asked for and resize it."""
+    from PIL import Image, ImageOps
+
+    if picture.size == (width, height):
+        return picture
+    was = f"{picture.width} x {picture.height}"
+    cut = picture.width * height != picture.height * width
+    how = "cut around its centre and resized" if cut else "resized"
+    notes.append(f"{how} from {was} to {width} x {height}")
+    return ImageOps.fit(picture, (width, height), Image.Resampling.LANCZOS)

@@ -1,0 +1,214 @@
+"""The paths that carry the most of a logit: exact, however many paths there are.
+
+Tables of the largest product that reaches each unit (dynamic programming) guide a
+best-first search from the logit back: complete paths leave its queue in exact
+order, so k paths cost k walks and not an enumeration.
+"""
+
+import heapq
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dlgn_keras.interpret.best_prefix import Example, best_prefixes, example, steps
+from dlgn_keras.interpret.bundles import all_magnitude, bundle_contribution
+from dlgn_keras.interpret.dual import ValueWalk, check_target
+from dlgn_keras.interpret.graph import check_model
+from dlgn_keras.interpret.local import one_example
+from dlgn_keras.interpret.transposed import array
+from dlgn_keras.messages import check_choice, check_count
+from dlgn_keras.models import GatedModel
+
+Unit = tuple[str, tuple[int, ...]]
+SIGNS = {"magnitude": (0, 1), "positive": (0,), "negative": (1,)}
+
+
+class Path(NamedTuple):
+    """One path, unit by unit, and what it adds to the logit.
+
+    contribution: start * weights * gates * pooling factors, signed.
+    units: ((stage, index), ...) from where it starts to the logit. The first is
+        "inputs" with the entry it starts from, or the stage whose bias or batch
+        norm shift starts it.
+    bundle: the sum over all paths that share every weight with this one (moved to
+        other positions of the image); the path's own contribution without convs.
+    """
+
+    contribution: float
+    units: tuple[Unit, ...]
+    bundle: float
+
+
+class TopPaths(NamedTuple):
+    """The top paths of one example's logit, largest first.
+
+    paths: tuple of Path. target: the class. logit: its value.
+    share: sum of the paths' contributions over the logit; can pass 1, since
+        paths of both signs cancel.
+    magnitude_share: sum of the paths' magnitudes over that of all paths, 0 to 1.
+    """
+
+    paths: tuple[Path, ...]
+    target: int
+    logit: float
+    share: float
+    magnitude_share: float
+
+
+def top_paths(
+    net: GatedModel,
+    x: Any,
+    target: int | None = None,
+    k: int = 10,
+    by: str = "magnitude",
+    include_bias: bool = True,
+) -> TopPaths:
+    """Return the exact k paths with the largest contribution to a logit.
+
+    A path p runs from an entry of the value network's input through one unit of
+    every layer to the logit; `contribution = z[i_0] prod_l G_l[i_l] W_l[i_l, i_{l-1}]`
+    with batch norm folded into W, and all paths together are the logit. In a
+    convolutional net a unit is a channel at a position.
+
+    Args:
+        net: a DNN, DGN or DLGN.
+        x: one raw input, (*input_shape) or (1, *input_shape).
+        target: class; the predicted one if None.
+        k: how many paths; fewer come back where fewer are not zero.
+        by: "magnitude", "positive" or "negative": which paths count as largest.
+        include_bias: whether paths that start at biases and batch norm shifts
+            compete with those from the input. The shares are of all paths anyway.
+
+    Returns:
+        TopPaths.
+
+    Raises:
+        TypeError: `net` is no model of this library.
+        ValueError: more than one example, or an argument out of range.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(3, 8), (4,), num_classes=3, seed=0)
+        >>> top = top_paths(net, np.ones(4), target=0, k=5)
+        >>> [stage for stage, _ in top.paths[0].units]
+        ['inputs', 'flatten_1', 'dense_1', 'dense_2', 'dense_3', 'logits']
+
+    Reference: arXiv 2006.10529, section 2 (paths); the search is ours.
+    """
+    net, k = check_model(net), check_count("k", k)
+    check_choice("by", by, SIGNS)
+    x = one_example(net, x)
+    classes = check_target(target, 1, net.num_classes)
+    walk = ValueWalk(net)
+    state = walk.forward(x)
+    chosen = int(state.logits[0].argmax() if classes is None else classes[0])
+    masks = {n: array(m)[0] for n, m in state.values.masks().items()}
+    gates = {site: gate[0] for site, gate in state.gates.items()}
+    whole = example(walk.nodes, net.parameters("value"), gates, masks, state.inputs[0])
+    searched = whole
+    if not include_bias:
+        none = {name: np.zeros_like(c) for name, c in whole.constants.items()}
+        searched = whole._replace(constants=none)
+    found = tuple(
+        Path(value, units, bundle_contribution(whole, value, units))
+        for value, units in _search(searched, chosen, k, SIGNS[by])
+    )
+    logit = float(state.logits[0, chosen])
+    values = [path.contribution for path in found]
+    total = all_magnitude(whole, chosen)
+    return TopPaths(
+        found,
+        chosen,
+        logit,
+        float(np.sum(values)) / logit if logit else float("nan"),
+        float(np.abs(values).sum()) / total if total else 0.0,
+    )
+
+
+class _Choice(NamedTuple):
+    """The ways into a unit with products of one sign, best first.
+
+    node -1 stands for the constant that starts a path here.
+    """
+
+    value: np.ndarray  # weight * best product before it
+    weight: np.ndarray
+    node: np.ndarray
+    unit: np.ndarray
+    sign: np.ndarray
+
+
+def _search(
+    net: Example, target: int, k: int, signs: tuple[int, ...]
+) -> list[tuple[float, tuple[Unit, ...]]]:
+    """Return the k largest paths as (contribution, units), in order."""
+    tables = best_prefixes(net)
+    flat = [table.reshape(2, -1) for table in tables]
+    last = len(net.nodes) - 1
+    known: dict[tuple[int, int, int], _Choice] = {}
+    order = itertools.count()
+    queue: list[tuple] = []
+
+    def choices(node: int, unit: int, sign: int) -> _Choice:
+        if (node, unit, sign) not in known:
+            known[node, unit, sign] = _choices(net, flat, node, unit, sign)
+        return known[node, unit, sign]
+
+    def push(tail: Any, scale: float, sign: int, ways: _Choice, rank: int) -> None:
+        if rank < len(ways.value):
+            bound = scale * float(ways.value[rank])
+            heapq.heappush(queue, (-bound, next(order), tail, scale, sign, ways, rank))
+
+    for sign in signs:
+        push((last, target, None), 1.0, sign, choices(last, target, sign), 0)
+    found = []
+    while queue and len(found) < k:
+        bound, _, tail, scale, total, ways, rank = heapq.heappop(queue)
+        push(tail, scale, total, ways, rank + 1)
+        node, unit = int(ways.node[rank]), int(ways.unit[rank])
+        if node <= 0:
+            tail = tail if node < 0 else (0, unit, tail)
+            found.append((bound if total else -bound, _units(net, tail)))
+            continue
+        inside = choices(node, unit, int(ways.sign[rank]))
+        push((node, unit, tail), scale * float(ways.weight[rank]), total, inside, 0)
+    return found
+
+
+def _choices(
+    net: Example, tables: list[np.ndarray], k: int, unit: int, sign: int
+) -> _Choice:
+    node = net.nodes[k]
+    index = tuple(int(i) for i in np.unravel_index(unit, node.shape))
+    gate = float(net.gates[node.name][index]) if node.gated else 1.0
+    into = steps(net, k, index)
+    signs = np.where(into.weight < 0, 1 - sign, sign)
+    weights = np.abs(into.weight) * gate
+    sources = set(into.node.tolist())
+    before = np.zeros(len(weights))
+    for source in sources:
+        here = into.node == source
+        before[here] = tables[source][signs[here], into.unit[here]]
+    starts = (into.constant < 0) == bool(sign) and into.constant != 0
+    start = np.array([abs(into.constant) * gate] if starts else [])
+    none = np.full(len(start), -1)
+    values = np.concatenate([weights * before, start])
+    best = np.argsort(-values, kind="stable")
+    best = best[values[best] > 0]
+    return _Choice(
+        values[best],
+        np.concatenate([weights, start])[best],
+        np.concatenate([into.node, none])[best],
+        np.concatenate([into.unit, none])[best],
+        np.concatenate([signs, none])[best],
+    )
+
+
+def _units(net: Example, tail: Any) -> tuple[Unit, ...]:
+    units = []
+    while tail is not None:
+        k, unit, tail = tail
+        index = np.unravel_index(unit, net.nodes[k].shape)
+        units.append((net.nodes[k].name, tuple(int(i) for i in index)))
+    return tuple(units)

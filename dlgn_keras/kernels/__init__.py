@@ -1,0 +1,47 @@
+"""Kernels of trained models: exact, and at the scale of whole data sets.
+
+- exact neural path kernel: `npk`, `npk_diagonal`; tiles on devices: `DeviceExecutor`
+- by random path features: `path_features`, `npk_estimate`
+- neural tangent kernel of the model as it is: `ntk`
+- learning with them: `NPKClassifier`
+- what a Gram says: `alignment`, `effective_rank`, `spectrum`, `nu`
+- all of it for one model and data set: `study`, `draw_study`
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from dlgn_keras.kernels.devices import DeviceExecutor
+from dlgn_keras.kernels.features import Estimate, npk_estimate, path_features
+from dlgn_keras.kernels.gram import npk, npk_diagonal
+from dlgn_keras.kernels.measures import alignment, effective_rank, nu, spectrum
+from dlgn_keras.kernels.ntk import ntk
+from dlgn_keras.kernels.study import draw_study, study
+
+if TYPE_CHECKING:
+    from dlgn_keras.kernels.classifier import NPKClassifier
+
+__all__ = [
+    "DeviceExecutor",
+    "Estimate",
+    "NPKClassifier",
+    "alignment",
+    "draw_study",
+    "effective_rank",
+    "npk",
+    "npk_diagonal",
+    "npk_estimate",
+    "ntk",
+    "nu",
+    "path_features",
+    "spectrum",
+    "study",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load scikit-learn only where its estimator is asked for."""
+    if name == "NPKClassifier":
+        from dlgn_keras.kernels.classifier import NPKClassifier
+
+        return NPKClassifier
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

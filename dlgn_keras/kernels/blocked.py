@@ -1,0 +1,91 @@
+"""The recursion for NumPy, a few rows of positions at a time.
+
+The same sums as `Recursion`, in an order that stays inside a processor's cache:
+a convolution and its gate are one pass over the state, and states with their
+channels apart are changed in place.
+"""
+
+import numpy as np
+
+from dlgn_keras.kernels.plan import Needs
+from dlgn_keras.kernels.recursion import Recursion, State
+from dlgn_keras.kernels.windows import offset_rows, offset_sum, out_length, wrap
+from dlgn_keras.skeletons import Conv, Residual, Stage
+
+# Entries of a few rows: 256 KiB in float64, of which three are at work at a time.
+ROW_ENTRIES = 2**15
+
+
+class BlockedRecursion(Recursion):
+    """`Recursion` with convolutions and gates overridden, NumPy only."""
+
+    def through(self, stage: Stage, state: State, needs: Needs) -> State:
+        large = state.pairs and needs.pairs and state.rank > 0
+        if large and isinstance(stage, Conv) and not (stage.gated and needs.apart):
+            return self.convolve(stage, self.total(state))
+        if large and isinstance(stage, Residual) and stage.gated:
+            one, other = self.branches(stage, state, needs)
+            if len(one.values) > 1 or len(other.values) > 1 or needs.apart:
+                return self.gated_sum(stage, one, other, needs.apart)
+            gates = self.left.gates[stage.name], self.right.gates[stage.name]
+            return self.gate(self.sum(one, other), *gates, needs)
+        return super().through(stage, state, needs)
+
+    def convolve(self, stage: Conv, state: State) -> State:
+        """Return the state behind a convolution and its gate, if it has one."""
+        values = state.values[0]  # (*positions, a, *positions', b)
+        rank = state.rank
+        axes = [axis - 1 for axis in self.position_axes(state)]
+        how = (stage.kernel_size, stage.strides)
+        padding = stage.padding
+        if padding == "circular":
+            for k in range(rank):
+                values = wrap(values, tuple(axes[k::rank]), *how)
+            padding = "valid"
+        positions = [out_length(values.shape[k], *how, padding) for k in range(rank)]
+        a, b = values.shape[rank], values.shape[-1]
+        result = np.empty((*positions, a, *positions, b))
+        if stage.gated:
+            gates = self.left.gates[stage.name]
+            right = np.moveaxis(self.right.gates[stage.name], -1, 0)
+            columns = np.ascontiguousarray(right).reshape(len(right), -1)
+        step = max(1, ROW_ENTRIES * positions[0] // result.size)
+        for first in range(0, positions[0], step):
+            rows = first, min(first + step, positions[0])
+            part = offset_rows(values, (axes[0], axes[rank]), *how, padding, rows)
+            for k in range(1, rank):
+                part = offset_sum(part, (axes[k], axes[rank + k]), *how, padding)
+            if self.plan.fan_in[stage.name] > 1:
+                part /= self.plan.fan_in[stage.name]
+            if stage.name in self.plan.biases:
+                part += 1.0
+            target = result[rows[0] : rows[1]]
+            if stage.gated:
+                chosen = gates[rows[0] : rows[1]].reshape(-1, len(right))
+                np.matmul(chosen, columns, out=target.reshape(len(chosen), -1))
+                target *= part
+            else:
+                target[...] = part
+        copies = 1 if stage.gated else stage.filters
+        return state._replace(values=result[None], copies=copies)
+
+    def gated_sum(
+        self, stage: Residual, one: State, other: State, apart: bool
+    ) -> State:
+        """Add two branches and multiply by the gates, channel by channel."""
+        left, right = self.left.gates[stage.name], self.right.gates[stage.name]
+        channels = left.shape[-1]
+        result: np.ndarray | None = None
+        for c in range(channels):
+            cut = slice(c, c + 1)
+            values = self.product(left[..., cut], right[..., cut], one)
+            both = one.values[cut] if len(one.values) > 1 else one.values
+            both = both + (other.values[cut] if len(other.values) > 1 else other.values)
+            if result is None:
+                result = np.zeros((channels if apart else 1, *both.shape[1:]))
+            if apart:
+                np.multiply(values, both, out=result[cut])
+            else:
+                both *= values
+                result += both
+        return one._replace(values=result, copies=1)

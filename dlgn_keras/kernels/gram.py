@@ -1,0 +1,247 @@
+"""npk: the exact neural path kernel of a model, tile by tile."""
+
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
+
+import numpy as np
+
+from dlgn_keras.kernels.examples import (
+    Source,
+    check_examples,
+    read_examples,
+)
+from dlgn_keras.kernels.plan import Plan, make_plan
+from dlgn_keras.kernels.progress import progress_bar
+from dlgn_keras.kernels.recursion import arrange, block_kernel
+from dlgn_keras.kernels.store import Store, fingerprint
+from dlgn_keras.kernels.tiles import (
+    Tile,
+    compute_tile,
+    example_bytes,
+    make_tiles,
+    pair_bytes,
+    pair_work,
+    readable,
+    threads_of,
+)
+from dlgn_keras.messages import check_count
+
+LARGEST_TILE = 4096
+# Entries of the states of all pairs of a tile: about a minute of one processor, so
+# that a crash costs little.
+TILE_WORK = 6e9
+# Examples whose gates are held at a time for a diagonal.
+SIDE = 64
+
+
+def npk(
+    net: Any,
+    x: Any,
+    y: Any = None,
+    *,
+    normalize: bool = False,
+    bias_paths: bool = True,
+    mode: str | None = None,
+    batch_size: int | None = None,
+    memory: int | None = None,
+    folder: Any = None,
+    executor: Any = None,
+    workers: int = 4,
+    threads: int | None = None,
+    progress: bool | None = None,
+) -> np.ndarray:
+    """Return the exact neural path kernel `H(x, x') = <phi_x, phi_x'>` of one logit.
+
+    Paths that share their weights are one path (convolutions, pooling), and
+    every logit has the same kernel. All sums are float64, from the float32 gates
+    and value inputs on. The weights' values play no part: only the gates' do.
+
+    Args:
+        net: a DNN, DGN or DLGN without max pooling.
+        x: raw inputs (n, *input_shape), as `predict` takes them.
+        y: raw inputs (m, *input_shape); None for `x` itself.
+        normalize: whether each sum over the units a layer reads is divided by
+            their number (a convolution: by its input channels).
+        bias_paths: whether the paths that start at biases and batch-norm offsets
+            count, wherever the value network has them (from a constant 1).
+        mode: gates to use, "hard", "soft" or "straight_through"; the model's own
+            if None.
+        batch_size: rows and columns of a tile, the unit of work; from `memory`
+            if None.
+        memory: bytes the computation may take beside its inputs; a quarter of
+            what is free if None. A Gram that is not on disk counts.
+        folder: where to keep the Gram and its finished tiles; a second call goes
+            on where the first was stopped. The result then stays on disk.
+        executor: anything with `submit`, as `concurrent.futures` has it: a Dask
+            client's `get_executor()` spreads the tiles over machines. None works here,
+            in threads.
+        workers: with an executor, how many tiles are under way at a time.
+        threads: threads of one tile; every processor if None (1 with an executor).
+        progress: whether to draw a progress bar; on a terminal if None.
+
+    Returns:
+        array (n, m), float64. `x` against itself is symmetric to the last bit.
+
+    Raises:
+        ValueError: not a model of this library, max pooling, inputs of a wrong
+            shape or not finite, or a Gram too large for memory or disk.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.c4gap(4), (8, 8, 1), num_classes=2)
+        >>> x = np.random.default_rng(0).normal(size=(5, 8, 8, 1))
+        >>> dk.kernels.npk(net, x).shape
+        (5, 5)
+
+    Reference: arXiv 2006.10529, section 3; arXiv 2110.03403, section 4.
+    """
+    plan = make_plan(net, normalize, bias_paths)
+    x = check_examples(net, "x", x)
+    y = None if y is None else check_examples(net, "y", y)
+    shape = (len(x), len(x if y is None else y))
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+    store = None
+    if folder is not None:
+        options = {"normalize": normalize, "bias_paths": bias_paths, "mode": mode}
+        key = fingerprint(net, [x, y], options)
+        store = Store(folder, shape, batch_size, key)
+        batch_size = store.tile_size
+        if store.is_complete:
+            return store.read()
+    threads = threads_of(threads if executor is None else threads or 1)
+    free = _work_memory(plan, memory, 0 if store else 8 * shape[0] * shape[1], shape)
+    size = batch_size or _tile_size(plan, max(shape), free)
+    work = free - 2 * size * example_bytes(plan) - 3 * 8 * size**2
+    # Gates of all columns are kept where they are few, or else made for every row.
+    kept = shape[1] * example_bytes(plan)
+    keep = kept < work // 4
+    work -= kept if keep else 0
+    if work < pair_bytes(plan):
+        raise ValueError(
+            f"`memory` must hold a tile of {size} by {size} examples and the state of "
+            f"one pair, {readable(free - work + pair_bytes(plan))} beside the Gram. "
+            f"Received: {readable(free)}; give a smaller batch_size."
+        )
+    threads = max(1, min(threads, work // pair_bytes(plan)))
+
+    tiles = make_tiles(*shape, size, symmetric=y is None)
+    gram = np.empty(shape) if store is None else None
+    done = store.start(size) if store else set()
+    left = [t for t in tiles if (t.rows.start, t.columns.start) not in done]
+    source = Source(net, mode, x, y, keep)
+    with progress_bar("neural path kernel", sum(t.size for t in left), progress) as go:
+        how = {"memory": work, "threads": threads}
+        if executor is None:
+            found = (
+                (t, compute_tile(plan, *source(t), **how, advance=go)) for t in left
+            )
+        else:
+            found = _spread(executor, workers, plan, source, left, how, go)
+        for tile, values in found:
+            mirror = y is None and tile.rows != tile.columns
+            if store:
+                store.write(tile, values, mirror)
+            elif gram is not None:
+                gram[tile.rows, tile.columns] = values
+                if mirror:
+                    gram[tile.columns, tile.rows] = values.T
+    if store:
+        store.finish()
+        return store.read()
+    return np.asarray(gram)
+
+
+def npk_diagonal(
+    net: Any,
+    x: Any,
+    *,
+    normalize: bool = False,
+    bias_paths: bool = True,
+    mode: str | None = None,
+    progress: bool | None = None,
+) -> np.ndarray:
+    """Return `H(x, x)` of every example, (n,) float64: the diagonal of `npk(net, x)`.
+
+    Args:
+        net, x, normalize, bias_paths, mode, progress: as in `npk`.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(2, 4), (3,), num_classes=2)
+        >>> dk.kernels.npk_diagonal(net, np.ones((5, 3))).shape
+        (5,)
+    """
+    plan = make_plan(net, normalize, bias_paths)
+    x = check_examples(net, "x", x)
+    diagonal = np.empty(len(x))
+    with progress_bar("neural path kernel, diagonal", len(x), progress) as advance:
+        for start in range(0, len(x), SIDE):
+            made = read_examples(net, x[start : start + SIDE], mode)
+            side = arrange(*made, plan, np.float64)
+            for k in range(len(made.inputs)):
+                one = side.part(slice(k, k + 1))
+                diagonal[start + k] = block_kernel(plan, one, one)[0, 0]
+            advance(len(made.inputs))
+    return diagonal
+
+
+def _spread(
+    executor: Any,
+    workers: int,
+    plan: Plan,
+    source: Source,
+    tiles: list[Tile],
+    how: dict[str, int],
+    advance: Any,
+) -> Iterator[tuple[Tile, np.ndarray]]:
+    """Yield tiles as an executor's workers finish them, a few under way at a time."""
+    todo = iter(tiles)
+    busy: dict[Future, Tile] = {}
+    while True:
+        while len(busy) < check_count("workers", workers):
+            tile = next(todo, None)
+            if tile is None:
+                break
+            busy[executor.submit(compute_tile, plan, *source(tile), **how)] = tile
+        if not busy:
+            return
+        for future in wait(busy, return_when=FIRST_COMPLETED).done:
+            tile = busy.pop(future)
+            yield tile, future.result()
+            advance(tile.size)
+
+
+def _work_memory(
+    plan: Plan, memory: int | None, gram: int, shape: tuple[int, int]
+) -> int:
+    """Return the bytes left for the work, or say before it starts that none are."""
+    if memory is None:
+        import psutil
+
+        memory = psutil.virtual_memory().available // 4
+    if isinstance(memory, bool) or not isinstance(memory, int | float) or memory <= 0:
+        raise ValueError(
+            f"`memory` must be a number of bytes above 0. Received: memory={memory!r}."
+        )
+    least = pair_bytes(plan) + 2 * example_bytes(plan)
+    if gram + least > memory:
+        raise ValueError(
+            f"A Gram of shape {shape} needs {readable(gram + least)} of memory, "
+            f"{readable(least)} of them for one pair of examples; `memory` is "
+            f"{readable(memory)}. Raise it, give `folder` to keep the Gram on disk, "
+            "or use path_features."
+        )
+    return int(memory) - gram
+
+
+def _tile_size(plan: Plan, most: int, memory: int) -> int:
+    """Return the largest tile of bounded work, in a quarter of the memory."""
+    bounded = int((TILE_WORK / pair_work(plan)) ** 0.5)
+    size = max(1, min(most, LARGEST_TILE, bounded))
+    while size > 1 and (
+        2 * size * example_bytes(plan) > memory // 4 or 24 * size**2 > memory // 4
+    ):
+        size = -(-size // 2)
+    return size

@@ -1,0 +1,152 @@
+"""Plan: what the kernel recursion must keep of its state after every stage.
+
+The recursion carries, for two examples, the inner product of their path features
+up to a stage. How much of it later stages read differs by orders of magnitude in
+cost, so it is settled once, from the end of the skeleton to its start:
+
+- *pairs*: whether entries between different positions are read (by pooling), or
+  only the diagonal (nets that flatten: cost S instead of S^2);
+- *apart*: whether channels are read one by one (by the gate after an identity
+  shortcut), or only their sum (by every weight layer).
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from dlgn_keras.skeletons import (
+    AveragePool,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalPool,
+    Residual,
+    Stage,
+    output_shapes,
+    walk,
+)
+
+
+class Needs(NamedTuple):
+    """What is read of the state that leaves a stage."""
+
+    apart: bool
+    pairs: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model's kernel recursion as plain data: small, and safe to send to workers.
+
+    Args:
+        stages: the skeleton's stages, without a leading Flatten.
+        input_shape: shape of one value input, flattened if the skeleton begins so.
+        shapes: output shape by stage name.
+        needs: what is read of each stage's output, by stage name.
+        start: what is read of the inputs' own inner products.
+        biases: names of the weight stages ("logits" is one) at which a bias or a
+            batch-norm offset starts paths; empty to leave those paths out.
+        fan_in: what the sum over units is divided by at each weight stage: their
+            number in the normalised kernel, 1 in the plain one.
+    """
+
+    stages: tuple[Stage, ...]
+    input_shape: tuple[int, ...]
+    shapes: dict[str, tuple[int, ...]]
+    needs: dict[str, Needs]
+    start: Needs
+    biases: frozenset[str]
+    fan_in: dict[str, int]
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        return tuple(s.name for s in walk(self.stages) if getattr(s, "gated", False))
+
+
+def make_plan(net: Any, normalize: bool, bias_paths: bool) -> Plan:
+    """Return the plan of a DNN, DGN or DLGN, or say why it has none.
+
+    Raises:
+        ValueError: not a model of this library, max pooling, or a residual block
+            both of whose branches have a way through without weights.
+    """
+    check_model(net)
+    stages, shape = net.skeleton.stages, tuple(net.input_shape[1:])
+    shapes = output_shapes(net.skeleton, shape)
+    if isinstance(stages[0], Flatten):
+        shape, stages = shapes[stages[0].name], stages[1:]
+    needs: dict[str, Needs] = {}
+    start = _backwards(stages, Needs(apart=False, pairs=False), needs)
+    arguments = net.arguments
+    use_bias = bool(arguments.get("use_bias", arguments.get("value_bias", False)))
+    biases = {"logits"} if use_bias else set()
+    for stage in walk(stages):
+        # A layer that batch norm follows has its offset in place of a bias.
+        if isinstance(stage, Dense | Conv) and (use_bias or stage.batch_norm):
+            biases.add(stage.name)
+    starts = frozenset(biases if bias_paths else ())
+    fan_in = {
+        name: layer.kernel.shape[-2] if normalize else 1
+        for name, layer in net.parameters("value").items()
+    }
+    return Plan(stages, shape, shapes, needs, start, starts, fan_in)
+
+
+def check_model(net: Any, max_pool: bool = False) -> None:
+    """Raise a ValueError unless `net` is a model whose paths the kernels can follow."""
+    ours = all(hasattr(net, name) for name in ("skeleton", "gates", "value_inputs"))
+    if not ours:
+        raise ValueError(
+            "`net` must be a dk.DNN, dk.DGN or dk.DLGN; build its skeleton with "
+            "dk.skeletons and copy the weights. "
+            f"Received: {type(net).__name__} {getattr(net, 'name', '')!r}."
+        )
+    if net.skeleton.has_max_pool and not max_pool:
+        raise ValueError(
+            "`net` must have average pooling: max pooling selects paths by values "
+            "that are no gates of the model. "
+            f"Received: skeleton {net.skeleton.name!r} with MaxPool stages."
+        )
+
+
+def _backwards(
+    stages: tuple[Stage, ...], after: Needs, needs: dict[str, Needs]
+) -> Needs:
+    """Note what is read of each stage's output; return what is read of the input."""
+    for stage in reversed(stages):
+        needs[stage.name] = after
+        after = _before(stage, after, needs)
+    return after
+
+
+def _before(stage: Stage, after: Needs, needs: dict[str, Needs]) -> Needs:
+    if isinstance(stage, Dense):
+        return Needs(apart=False, pairs=False)
+    if isinstance(stage, Conv):
+        return Needs(apart=False, pairs=after.pairs)
+    if isinstance(stage, AveragePool | GlobalPool):
+        return Needs(after.apart, pairs=True)
+    if isinstance(stage, Flatten):
+        return Needs(after.apart, pairs=False)
+    if isinstance(stage, Residual):
+        if _weight_free(stage.body) and _weight_free(stage.shortcut):
+            raise ValueError(
+                f"A branch of {stage.name!r} must have weights on all of its ways: "
+                "two ways without any make one path, and their features add before "
+                "they are multiplied. Put a Dense or Conv stage into the body."
+            )
+        inside = Needs(after.apart or stage.gated, after.pairs)
+        body = _backwards(stage.body, inside, needs)
+        shortcut = _backwards(stage.shortcut, inside, needs)
+        return Needs(body.apart or shortcut.apart, body.pairs or shortcut.pairs)
+    raise TypeError(f"No kernel is known for the stage {stage!r}.")
+
+
+def _weight_free(stages: tuple[Stage, ...]) -> bool:
+    """Whether some way through the stages meets no weight."""
+    for stage in stages:
+        if isinstance(stage, Dense | Conv):
+            return False
+        if isinstance(stage, Residual):
+            if not (_weight_free(stage.body) or _weight_free(stage.shortcut)):
+                return False
+    return True

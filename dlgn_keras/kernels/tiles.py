@@ -1,0 +1,188 @@
+"""Tiles of a Gram: what one needs, how it is cut into blocks, how it is computed.
+
+A *tile* is a square of the Gram whose gates are made once; it is what is stored,
+sent to a worker, or computed again after a crash. A *block* is a part of a tile
+small enough for the recursion's state.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from dlgn_keras.kernels.plan import Plan
+from dlgn_keras.kernels.recursion import arrange, block_kernel
+from dlgn_keras.messages import check_count
+from dlgn_keras.skeletons import Residual, Stage, walk
+
+FLOAT = 8  # bytes
+# Entries of a state that a block aims for: large enough for NumPy's loops, small
+# enough for a processor's cache. One pair of large images may need more.
+BLOCK_ENTRIES = 2**18
+
+
+def readable(size: float) -> str:
+    """Return a number of bytes as text, such as "1.5 GiB"."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024 or unit == "GiB":
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.3g} GiB"
+
+
+class Tile(NamedTuple):
+    """Rows `rows` and columns `columns` of a Gram."""
+
+    rows: slice
+    columns: slice
+
+    @property
+    def size(self) -> int:
+        rows, columns = self.rows, self.columns
+        return (rows.stop - rows.start) * (columns.stop - columns.start)
+
+
+class Examples(NamedTuple):
+    """What a tile needs of some examples, as the model gives it: float32, (n, ...)."""
+
+    inputs: np.ndarray
+    gates: dict[str, np.ndarray]
+
+
+def make_tiles(n: int, m: int, size: int, symmetric: bool) -> list[Tile]:
+    """Cut an (n, m) Gram into tiles; of a symmetric one, none below the diagonal."""
+
+    def cuts(total: int) -> list[slice]:
+        return [slice(k, min(k + size, total)) for k in range(0, total, size)]
+
+    return [
+        Tile(rows, columns)
+        for rows in cuts(n)
+        for columns in cuts(m)
+        if not symmetric or columns.start >= rows.start
+    ]
+
+
+def threads_of(threads: int | None = None) -> int:
+    """Return how many threads to use: all processors this process may run on."""
+    if threads is not None:
+        return check_count("threads", threads)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def pair_bytes(plan: Plan) -> int:
+    """Return the memory that the recursion needs for one pair of examples, at most."""
+    rank = len(plan.input_shape) - 1
+
+    def entries(shape: tuple[int, ...], apart: bool, pairs: bool) -> int:
+        positions = int(np.prod(shape[:-1], dtype=np.int64))
+        kept = positions**2 if pairs else positions
+        return kept * (shape[-1] if apart else 1)
+
+    def along(stages: tuple[Stage, ...], now: int) -> tuple[int, int]:
+        """Return (peak, entries after) for stages that start with `now` entries."""
+        peak = now
+        for stage in stages:
+            needs = plan.needs[stage.name]
+            after = entries(plan.shapes[stage.name], *needs)
+            here = now + 3 * after  # what comes in, and gates, product and sum
+            if isinstance(stage, Residual):
+                inside = entries(plan.shapes[stage.name], True, needs.pairs)
+                body, _ = along(stage.body, now)
+                shortcut, _ = along(stage.shortcut, now)
+                here += 2 * inside if stage.gated else 0
+                here = max(here, now + body, now + shortcut + inside)
+            else:
+                here += now  # sums over channels and offsets before the stage is done
+            peak, now = max(peak, here), after
+        return peak, now
+
+    start = entries(plan.input_shape, *plan.start) if rank >= 0 else 0
+    return FLOAT * along(plan.stages, 3 * start)[0]
+
+
+def pair_work(plan: Plan) -> int:
+    """Return how many entries all states of one pair have together."""
+    total = 1
+    for stage in walk(plan.stages):
+        shape, needs = plan.shapes[stage.name], plan.needs[stage.name]
+        positions = int(np.prod(shape[:-1], dtype=np.int64))
+        kept = positions**2 if needs.pairs else positions
+        total += kept * (shape[-1] if needs.apart else 1)
+    return total
+
+
+def example_bytes(plan: Plan) -> int:
+    """Return the memory of one example's inputs and gates, as given and arranged."""
+    sites = set(plan.sites)
+    entries = int(np.prod(plan.input_shape)) + sum(
+        int(np.prod(plan.shapes[stage.name]))
+        for stage in walk(plan.stages)
+        if stage.name in sites
+    )
+    return entries * (4 + FLOAT)
+
+
+def block_shape(plan: Plan, rows: int, columns: int, memory: int) -> tuple[int, int]:
+    """Return how many rows and columns a block may have within `memory` bytes."""
+    pair = pair_bytes(plan)
+    fit = max(1, memory // pair)
+    # Entries of the widest state, of which a pair's memory holds about four.
+    wanted = max(1, 4 * FLOAT * BLOCK_ENTRIES // pair)
+    number = min(fit, wanted)
+    a = min(rows, max(1, int(number**0.5)))
+    b = min(columns, max(1, number // a))
+    return a, b
+
+
+def compute_tile(
+    plan: Plan,
+    left: Examples,
+    right: Examples | None,
+    memory: int,
+    threads: int = 1,
+    advance: Callable[[int], None] = lambda pairs: None,
+) -> np.ndarray:
+    """Return the kernel of all examples on the left with all on the right, float64.
+
+    Args:
+        plan: the model's plan.
+        left: the rows' examples.
+        right: the columns' examples; None for the rows themselves: then blocks
+            above the diagonal are computed and mirrored.
+        memory: bytes that the blocks at work may take together.
+        threads: how many blocks are at work at a time.
+        advance: called with the number of finished pairs.
+    """
+    from threadpoolctl import threadpool_limits
+
+    rows = arrange(*left, plan, np.float64)
+    columns = rows if right is None else arrange(*right, plan, np.float64)
+    n, m = rows.inputs.shape[-2], columns.inputs.shape[-2]
+    a, b = block_shape(plan, n, m, memory // threads)
+    if right is None:
+        a = b = min(a, b)
+    tile = np.empty((n, m))
+    blocks = [
+        (slice(i, min(i + a, n)), slice(j, min(j + b, m)))
+        for i in range(0, n, a)
+        for j in range(i if right is None else 0, m, b)
+    ]
+
+    def work(block: tuple[slice, slice]) -> None:
+        tile[block] = block_kernel(plan, rows.part(block[0]), columns.part(block[1]))
+        if right is None and block[0] != block[1]:
+            tile[block[1], block[0]] = tile[block].T
+        advance(tile[block].size * (1 + (right is None and block[0] != block[1])))
+
+    # One thread of the matrix library for each of ours: more get in each other's way.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(work, blocks):
+            pass
+    if right is None:
+        tile = np.triu(tile) + np.triu(tile, 1).T  # equal to the last bit
+    return tile

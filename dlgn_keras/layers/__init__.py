@@ -1,0 +1,21 @@
+"""Keras layers of gated networks, each usable alone."""
+
+from dlgn_keras.layers.gated import Affine, Gated
+from dlgn_keras.layers.gated_conv import GatedConv1D, GatedConv2D
+from dlgn_keras.layers.gated_dense import GatedDense
+from dlgn_keras.layers.gated_residual import GatedAdd, GatedResidualBlock
+from dlgn_keras.layers.linear_gate import LinearGate
+
+GatedConv = GatedConv2D
+
+__all__ = [
+    "Affine",
+    "Gated",
+    "GatedAdd",
+    "GatedConv",
+    "GatedConv1D",
+    "GatedConv2D",
+    "GatedDense",
+    "GatedResidualBlock",
+    "LinearGate",
+]

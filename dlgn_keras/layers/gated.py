@@ -1,0 +1,174 @@
+"""Gated: what every gated layer has in common.
+
+The base owns the batch norm, the gate and the shapes; a leaf makes its affine
+map and says what shape comes out.
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
+
+
+class Affine(NamedTuple):
+    """The numbers of `scale * (kernel z + bias) + shift`, batch norm at inference.
+
+    kernel: (in, out) for dense, (*window, in, out) for convolutions.
+    bias, scale, shift: (out,); 0, 1 and 0 where the layer has none.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    scale: np.ndarray
+    shift: np.ndarray
+
+
+class Gated(keras.layers.Layer):
+    """Base of the layers that compute `gate * batch_norm(affine(z))`."""
+
+    def __init__(
+        self,
+        use_bias: bool = True,
+        batch_norm: bool = False,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.use_bias = use_bias
+        self.use_batch_norm = batch_norm
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+
+    def make_affine(self, options: dict[str, Any]) -> keras.layers.Layer:
+        """Return the Keras layer of the affine map, given the options all share."""
+        raise NotImplementedError("A leaf of Gated says what its affine map is.")
+
+    @property
+    def channel_axis(self) -> int:
+        return -1
+
+    def affine_shape(self, z_shape: tuple) -> tuple:
+        """Return the shape of what `apply_affine` hands to the affine map."""
+        return z_shape
+
+    def apply_affine(self, z: Any) -> Any:
+        return self.affine(z)
+
+    def build(self, input_shape: Any) -> None:
+        z_shape, gate_shape = split_shapes(input_shape)
+        output_shape = self.unit_shape(z_shape)
+        check_gate_shape(self.name, output_shape, gate_shape)
+        self.affine = self.make_affine(
+            {
+                "use_bias": self.use_bias,
+                "kernel_initializer": self.kernel_initializer,
+                "bias_initializer": self.bias_initializer,
+                "kernel_regularizer": self.kernel_regularizer,
+                "dtype": self.dtype_policy,
+                "name": "affine",
+            }
+        )
+        self.affine.build(self.affine_shape(z_shape))
+        self.batch_norm = None
+        if self.use_batch_norm:
+            self.batch_norm = keras.layers.BatchNormalization(
+                axis=self.channel_axis,
+                dtype=self.dtype_policy,
+                name="batch_norm",
+                **BATCH_NORM,
+            )
+            self.batch_norm.build(output_shape)
+        keep_frozen(self, self.affine, self.batch_norm)
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        z, gate = split_inputs(inputs)
+        q = self.apply_affine(z)
+        if self.batch_norm is not None:
+            q = self.batch_norm(q, training=training)
+        return q if gate is None else ops.multiply(q, gate)
+
+    def unit_shape(self, z_shape: tuple) -> tuple:
+        """Return the shape of the pre-activations for inputs of shape `z_shape`."""
+        raise NotImplementedError("A leaf of Gated says what shape comes out.")
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        return self.unit_shape(split_shapes(input_shape)[0])
+
+    def parameters_at_inference(self) -> Affine:
+        """Return the layer's numbers as float64 arrays, batch norm by its averages."""
+        kernel = _numpy(self.affine.kernel)
+        units = kernel.shape[-1]
+        bias = _numpy(self.affine.bias) if self.use_bias else np.zeros(units)
+        scale, shift = np.ones(units), np.zeros(units)
+        if self.batch_norm is not None:
+            norm = self.batch_norm
+            scale = _numpy(norm.gamma) / np.sqrt(
+                _numpy(norm.moving_variance) + norm.epsilon
+            )
+            shift = _numpy(norm.beta) - scale * _numpy(norm.moving_mean)
+        return Affine(kernel, bias, scale, shift)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "use_bias": self.use_bias,
+            "batch_norm": self.use_batch_norm,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+        }
+
+
+def keep_frozen(layer: keras.layers.Layer, *parts: keras.layers.Layer | None) -> None:
+    """Freeze the parts that `build` made, if the layer was frozen before it."""
+    for part in parts:
+        if part is not None and not layer.trainable:
+            part.trainable = False
+
+
+def _numpy(variable: Any) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(variable), dtype=np.float64)
+
+
+def split_inputs(inputs: Any) -> tuple[Any, Any]:
+    """Return (z, gate); a lone tensor or a list of one has no gate."""
+    if not isinstance(inputs, list | tuple):
+        return inputs, None
+    if len(inputs) == 1:
+        return inputs[0], None
+    if len(inputs) != 2:
+        raise ValueError(
+            "`inputs` must be z or [z, gate]. "
+            f"Received: inputs with {len(inputs)} tensors."
+        )
+    return inputs[0], inputs[1]
+
+
+def split_shapes(input_shape: Any) -> tuple[tuple, tuple | None]:
+    """Return (z_shape, gate_shape or None) of what `build` is given."""
+    if input_shape and isinstance(input_shape[0], list | tuple):
+        z_shape, gate_shape = split_inputs(list(input_shape))
+        return tuple(z_shape), None if gate_shape is None else tuple(gate_shape)
+    return tuple(input_shape), None
+
+
+def check_gate_shape(name: str, output_shape: tuple, gate_shape: Any) -> None:
+    """Raise a ValueError unless the gate fits the pre-activations it multiplies."""
+    if gate_shape is None:
+        return
+    fits = len(gate_shape) == len(output_shape) and all(
+        a is None or b is None or a == b
+        for a, b in zip(gate_shape[1:], output_shape[1:], strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"The gate of {name!r} must have the shape of its pre-activations, "
+            f"{output_shape}. Received: gate of shape {tuple(gate_shape)}."
+        )

@@ -1,0 +1,198 @@
+"""GatedConv1D and GatedConv2D: convolutions gated from outside."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from dlgn_keras.layers.gated import Gated
+from dlgn_keras.messages import check_choice, check_count
+
+PADDINGS = ("same", "valid", "circular")
+
+
+class GatedConv(Gated):
+    """Base of GatedConv1D and GatedConv2D: `gate * batch_norm(kernel * z + b)`."""
+
+    rank = 0
+    convolution: type[keras.layers.Layer]
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, ...],
+        strides: int | tuple[int, ...] = 1,
+        padding: str = "same",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        check_count("filters", filters)
+        check_choice("padding", padding, PADDINGS)
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = self._per_axis("kernel_size", kernel_size)
+        self.strides = self._per_axis("strides", strides)
+        self.padding = padding
+        self.data_format = keras.config.image_data_format()
+        if data_format is not None:
+            formats = ("channels_first", "channels_last")
+            check_choice("data_format", data_format, formats)
+            self.data_format = data_format
+
+    def _per_axis(self, name: str, value: Any) -> tuple[int, ...]:
+        values = (value,) * self.rank if isinstance(value, int) else value
+        if not isinstance(values, list | tuple) or len(values) != self.rank:
+            raise ValueError(
+                f"`{name}` must be one number or {self.rank} numbers. "
+                f"Received: {name}={value!r}."
+            )
+        return tuple(check_count(name, v) for v in values)
+
+    @property
+    def channel_axis(self) -> int:
+        return 1 if self.data_format == "channels_first" else -1
+
+    def _spatial(self, shape: tuple) -> tuple:
+        return shape[2:] if self.data_format == "channels_first" else shape[1:-1]
+
+    def make_affine(self, options: dict[str, Any]) -> keras.layers.Layer:
+        return self.convolution(
+            self.filters,
+            self.kernel_size,
+            strides=self.strides,
+            padding="valid" if self.padding == "circular" else self.padding,
+            data_format="channels_last",
+            **options,
+        )
+
+    # The convolution itself runs channels-last whatever the format: on TensorFlow
+    # Keras adds a channels-first bias along the width where that equals `filters`.
+    def affine_shape(self, z_shape: tuple) -> tuple:
+        if self.data_format == "channels_first":
+            return (z_shape[0], *z_shape[2:], z_shape[1])
+        return z_shape
+
+    def apply_affine(self, z: Any) -> Any:
+        first = self.data_format == "channels_first"
+        z = ops.moveaxis(z, 1, -1) if first else z
+        q = self.affine(self._wrap(z) if self.padding == "circular" else z)
+        return ops.moveaxis(q, -1, 1) if first else q
+
+    def _wrap(self, z: Any) -> Any:
+        for k, size in enumerate(z.shape[1:-1]):
+            before, after = self._circular_pads(k, size)
+            axis = 1 + k
+            pieces = [z]
+            if before:
+                pieces.insert(0, ops.take(z, range(size - before, size), axis=axis))
+            if after:
+                pieces.append(ops.take(z, range(after), axis=axis))
+            if len(pieces) > 1:
+                z = ops.concatenate(pieces, axis=axis)
+        return z
+
+    def _circular_pads(self, k: int, size: int) -> tuple[int, int]:
+        """How far the image wraps around: what "same" would pad with zeros."""
+        window, stride = self.kernel_size[k], self.strides[k]
+        total = max((-(-size // stride) - 1) * stride + window - size, 0)
+        return total // 2, total - total // 2
+
+    def unit_shape(self, z_shape: tuple) -> tuple:
+        if len(z_shape) != self.rank + 2:
+            raise ValueError(
+                f"{type(self).__name__} needs inputs of rank {self.rank + 2} "
+                f"({self.data_format}). Received: shape {z_shape}."
+            )
+        sizes = []
+        for k, size in enumerate(self._spatial(z_shape)):
+            window, stride = self.kernel_size[k], self.strides[k]
+            circular, valid = self.padding == "circular", self.padding == "valid"
+            if size is None and not circular:
+                sizes.append(None)
+                continue
+            if size is None or (window > size and (circular or valid)):
+                raise ValueError(
+                    f"With padding={self.padding!r}, images must have a known size of "
+                    f"at least the kernel's, {self.kernel_size}. "
+                    f"Received: inputs of shape {z_shape}."
+                )
+            free = size - window if valid else size - 1
+            sizes.append(free // stride + 1)
+        if self.data_format == "channels_first":
+            return (z_shape[0], self.filters, *sizes)
+        return (z_shape[0], *sizes, self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "padding": self.padding,
+            "data_format": self.data_format,
+        }
+
+
+_ARGUMENTS = """
+    Args:
+        filters: int, number of output channels.
+        kernel_size, strides: int, or one int per axis.
+        padding: "same", "valid" (as Keras means them) or "circular" (the image
+            wraps around by the amounts "same" would pad with zeros).
+        data_format: "channels_last" or "channels_first"; Keras' setting if None.
+        use_bias: bool, whether to add `b`.
+        batch_norm: bool, whether to normalise each channel before the gate.
+        kernel_initializer, bias_initializer, kernel_regularizer: as in Keras.
+
+    Call arguments:
+        inputs: `[z, gate]`, or `z` alone (every unit on).
+        training: bool, whether batch norm uses the batch's statistics.
+"""
+
+
+@keras.saving.register_keras_serializable(package="dlgn_keras")
+class GatedConv1D(GatedConv):
+    __doc__ = f"""Compute `gate * batch_norm(kernel * z + b)` over sequences.
+{_ARGUMENTS}
+    Input shape: z (batch, steps, channels), or (batch, channels, steps).
+    Output shape: (batch, new_steps, filters), or (batch, filters, new_steps).
+
+    Raises:
+        ValueError: bad sizes or names, or a gate of another shape than the output.
+
+    Example:
+        >>> import keras, dlgn_keras as dk
+        >>> layer = dk.layers.GatedConv1D(4, 3, data_format="channels_last")
+        >>> tuple(layer(keras.ops.ones((2, 7, 3))).shape)
+        (2, 7, 4)
+
+    Reference: arXiv 2110.03403, section 4 (convolution, circular padding).
+    """
+
+    rank = 1
+    convolution = keras.layers.Conv1D
+
+
+@keras.saving.register_keras_serializable(package="dlgn_keras")
+class GatedConv2D(GatedConv):
+    __doc__ = f"""Compute `gate * batch_norm(kernel * z + b)` over images.
+{_ARGUMENTS}
+    Input shape: z (batch, height, width, channels), or channels first.
+    Output shape: (batch, new_height, new_width, filters), or channels first.
+
+    Raises:
+        ValueError: bad sizes or names, or a gate of another shape than the output.
+
+    Example:
+        >>> import keras, dlgn_keras as dk
+        >>> z, gate = keras.ops.ones((2, 6, 6, 3)), keras.ops.ones((2, 3, 3, 4))
+        >>> layer = dk.layers.GatedConv2D(
+        ...     4, 3, strides=2, padding="circular", data_format="channels_last")
+        >>> tuple(layer([z, gate]).shape)
+        (2, 3, 3, 4)
+
+    Reference: arXiv 2110.03403, section 4 (convolution, circular padding).
+    """
+
+    rank = 2
+    convolution = keras.layers.Conv2D

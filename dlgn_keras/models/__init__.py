@@ -1,0 +1,25 @@
+"""Models: DNN, DGN and DLGN from any skeleton."""
+
+from dlgn_keras.models.collapse import AffineMap, affine_gates, collapse
+from dlgn_keras.models.disentangle import copy_network, disentangle
+from dlgn_keras.models.families import DGN, DLGN, DNN, FAMILIES
+from dlgn_keras.models.gated_model import GatedModel, Site
+from dlgn_keras.models.shallow import shallow_skeletons
+from dlgn_keras.models.walker import Network, value_model
+
+__all__ = [
+    "DGN",
+    "DLGN",
+    "DNN",
+    "FAMILIES",
+    "AffineMap",
+    "GatedModel",
+    "Network",
+    "Site",
+    "affine_gates",
+    "collapse",
+    "copy_network",
+    "disentangle",
+    "shallow_skeletons",
+    "value_model",
+]

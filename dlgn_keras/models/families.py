@@ -1,0 +1,292 @@
+"""DNN, DGN and DLGN: one skeleton, three ways to gate."""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from dlgn_keras import gates as gate_functions
+from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.layers import LinearGate
+from dlgn_keras.messages import check_choice
+from dlgn_keras.models.gated_model import (
+    GatedModel,
+    Parts,
+    Site,
+    as_float32,
+    check_arguments,
+    preprocess,
+)
+from dlgn_keras.models.shallow import shallow_skeletons
+from dlgn_keras.models.walker import (
+    Network,
+    gating_model,
+    record,
+    shallow_gating_model,
+    value_model,
+)
+from dlgn_keras.skeletons import Skeleton
+
+
+@keras.saving.register_keras_serializable(package="dlgn_keras")
+class DNN(GatedModel):
+    """A ReLU network on a skeleton: every site is gated by its own pre-activation.
+
+    Its gating network and its value network are the same layers seen twice:
+    `gates(x)` are the ReLUs' on and off, `value_network` is affine at fixed gates.
+
+    Args:
+        skeleton: what the network is made of, see `dk.skeletons`.
+        input_shape: (dim,), (steps, channels) or (height, width, channels).
+        num_classes: number of logits.
+        use_bias: whether affine maps add a bias (not where batch norm follows).
+        batch_norm: True or False puts it everywhere or nowhere; None leaves it
+            where the skeleton has it.
+        preprocessing: `dk.data.Preprocessing` from raw input to network input.
+        kernel_initializer: Keras initializer of every kernel.
+        seed: integer for reproducible weights; None draws afresh.
+
+    Raises:
+        ValueError: an argument out of range, or a skeleton the input does not fit.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> net = dk.DNN(dk.skeletons.fc(2, 16), (8, 8, 1), num_classes=10, seed=0)
+        >>> net.gates(np.ones((3, 8, 8, 1)))["dense_1"].shape
+        (3, 16)
+
+    Reference: arXiv 2006.10529, section 2.
+    """
+
+    family = "dnn"
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        input_shape: Sequence[int],
+        num_classes: int,
+        *,
+        use_bias: bool = True,
+        batch_norm: bool | None = None,
+        preprocessing: Preprocessing | None = None,
+        kernel_initializer: Any = "he_normal",
+        seed: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        arguments, sites = check_arguments(
+            skeleton, input_shape, num_classes, batch_norm, preprocessing, seed
+        )
+        network = Network(
+            arguments["skeleton"], num_classes, use_bias, kernel_initializer, seed
+        )
+        q: dict[str, Any] = {}
+        inputs = keras.Input(arguments["input_shape"], name="inputs")
+        x = preprocess(inputs, preprocessing)
+        logits = network.walk(x, record(q, rectify=True))
+        super().__init__(inputs, as_float32(logits), name=name or self.family)
+        arguments |= {"use_bias": use_bias, "kernel_initializer": kernel_initializer}
+        self._parts = Parts(arguments, sites, q, network.layers, network)
+
+    def _make_gating_network(self) -> keras.Model:
+        return gating_model(self._parts.value, self.input_shape[1:], rectify=True)
+
+
+class _GatedPair(GatedModel):
+    """A gating network beside a value network; what DGN and DLGN share."""
+
+    rectify = False
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        input_shape: Sequence[int],
+        num_classes: int,
+        *,
+        gate: str = "soft",
+        beta: float = 4.0,
+        gate_scale: float = 1.0,
+        value_input: str = "input",
+        gate_order: Sequence[int] | None = None,
+        shallow: bool = False,
+        gating_bias: bool = True,
+        value_bias: bool = False,
+        batch_norm: bool | None = None,
+        preprocessing: Preprocessing | None = None,
+        kernel_initializer: Any = "he_normal",
+        gating_initializer: Any = None,
+        seed: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        gate_functions.check(gate, beta, gate_scale)
+        check_choice("value_input", value_input, ("input", "ones"))
+        arguments, sites = check_arguments(
+            skeleton, input_shape, num_classes, batch_norm, preprocessing, seed
+        )
+        skeleton, shape = arguments["skeleton"], arguments["input_shape"]
+        self._check_skeleton(skeleton, shallow)
+        order = check_gate_order(gate_order, sites)
+        gating_initializer = gating_initializer or (
+            kernel_initializer if self.rectify else "lecun_normal"
+        )
+        gating_seed = None if seed is None else seed + GATING_SEED_OFFSET
+
+        def network(part: Skeleton) -> Network:
+            return Network(part, None, gating_bias, gating_initializer, gating_seed)
+
+        value = Network(skeleton, num_classes, value_bias, kernel_initializer, seed)
+        # Name scopes keep the variables' paths apart: both networks have the same
+        # stage names, and Keras on torch loses one of two variables of one path.
+        with keras.name_scope("gating_network"):
+            if shallow:
+                parts = shallow_skeletons(skeleton, shape)
+                gating, gating_layers = shallow_gating_model(
+                    {site: network(part) for site, part in parts.items()}, shape
+                )
+            else:
+                chain = network(skeleton)
+                gating = gating_model(chain, shape, self.rectify)
+                gating_layers = chain.layers
+        with keras.name_scope("value_network"):
+            value_view = value_model(value, shape, dict(sites))
+
+        inputs = keras.Input(shape, name="inputs")
+        x = preprocess(inputs, preprocessing)
+        q = gating(x)
+        made = {
+            site: LinearGate(beta, gate, gate_scale, name=f"{site}_gate")(q[site])
+            for site in dict(sites)
+        }
+        # In the order of the sites: on torch a dictionary's order counts.
+        used = {s.name: made[sites[order.index(k)].name] for k, s in enumerate(sites)}
+        z = ops.ones_like(x) if value_input == "ones" else x
+        logits = value_view([z, used])
+        super().__init__(inputs, as_float32(logits), name=name or self.family)
+        arguments |= {
+            "gate": gate,
+            "beta": beta,
+            "gate_scale": gate_scale,
+            "value_input": value_input,
+            "gate_order": None if gate_order is None else order,
+            "shallow": shallow,
+            "gating_bias": gating_bias,
+            "value_bias": value_bias,
+            "kernel_initializer": kernel_initializer,
+            "gating_initializer": gating_initializer,
+        }
+        views = {"gating_network": gating, "value_network": value_view}
+        self._parts = Parts(arguments, sites, q, gating_layers, value, views)
+
+    def _check_skeleton(self, skeleton: Skeleton, shallow: bool) -> None:
+        if skeleton.has_max_pool:
+            raise ValueError(
+                f"A {type(self).__name__} needs average pooling: max pooling is not "
+                f"linear. Received: skeleton {skeleton.name!r} with MaxPool stages."
+            )
+        if shallow and self.rectify:
+            raise ValueError(
+                "`shallow` needs a linear gating network: use dk.DLGN. "
+                "Received: shallow=True for a DGN."
+            )
+
+    def source_site(self, name: str) -> str:
+        order = self._parts.arguments["gate_order"]
+        if order is None:
+            return name
+        names = [site.name for site in self.sites]
+        return names[order.index(names.index(name))]
+
+
+_GATED_ARGUMENTS = """
+    Args:
+        skeleton: what both networks are made of, see `dk.skeletons`.
+        input_shape: (dim,), (steps, channels) or (height, width, channels).
+        num_classes: number of logits.
+        gate: "soft" (`sigmoid(beta q)`, for a gating network that is trained),
+            "hard" (`1{q > 0}`, for a frozen one) or "straight_through".
+        beta: slope of the soft gate, per unit of pre-activation; 4 for fc and
+            c4gap, 10 for vgg16 in the papers.
+        gate_scale: factor on every gate.
+        value_input: "input", or "ones" for an all-ones tensor: then all that is
+            known of the input comes through the gates.
+        gate_order: permutation of the sites; gates made at site k are applied
+            at site `gate_order[k]`. None leaves them in place.
+        shallow: whether each site's pre-activations come straight from the
+            input, by a map of their own (DLGN-SF).
+        gating_bias, value_bias: whether affine maps add a bias.
+        batch_norm: True or False puts it everywhere or nowhere; None leaves it
+            where the skeleton has it.
+        preprocessing: `dk.data.Preprocessing` from raw input to network input.
+        kernel_initializer, gating_initializer: Keras initializers of the value
+            and of the gating kernels.
+        seed: integer for reproducible weights; None draws afresh.
+
+    Raises:
+        ValueError: an argument out of range, max pooling, a gate order that is
+            no permutation or whose shapes clash.
+"""
+
+# The two networks draw from seeds far apart, so that no seed gives both the same.
+GATING_SEED_OFFSET = 1_000_003
+
+
+@keras.saving.register_keras_serializable(package="dlgn_keras")
+class DGN(_GatedPair):
+    __doc__ = f"""Deep gated network: a ReLU gating network, a linear value network.
+{_GATED_ARGUMENTS}
+    Example:
+        >>> import dlgn_keras as dk
+        >>> net = dk.DGN(dk.skeletons.c4gap(8), (32, 32, 3), num_classes=10)
+        >>> net.sites[0]
+        Site(name='conv_1', shape=(32, 32, 8))
+
+    Reference: arXiv 2006.10529, section 3; arXiv 2110.03403, section 2.
+    """
+
+    family = "dgn"
+    rectify = True
+
+
+@keras.saving.register_keras_serializable(package="dlgn_keras")
+class DLGN(_GatedPair):
+    __doc__ = f"""Deep linearly gated network: a DGN whose gating network is linear.
+{_GATED_ARGUMENTS}
+    Example:
+        >>> import dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(2, 16), (64,), num_classes=10, beta=10.0)
+        >>> sorted(net.gating_network.output)
+        ['dense_1', 'dense_2']
+
+    Reference: arXiv 2110.03403, section 3.
+    """
+
+    family = "dlgn"
+    rectify = False
+
+
+FAMILIES = {"dnn": DNN, "dgn": DGN, "dlgn": DLGN}
+
+
+def check_gate_order(order: Any, sites: tuple[Site, ...]) -> tuple[int, ...]:
+    """Return the permutation of the sites, each onto one of its own shape."""
+    number = len(sites)
+    if order is None:
+        return tuple(range(number))
+    try:
+        order = tuple(operator.index(k) for k in order)
+    except TypeError:
+        order = (order,)
+    if sorted(map(str, order)) != sorted(map(str, range(number))):
+        raise ValueError(
+            f"`gate_order` must be a permutation of 0..{number - 1}, one per site. "
+            f"Received: gate_order={order}."
+        )
+    for k, target in enumerate(order):
+        if sites[k].shape != sites[target].shape:
+            raise ValueError(
+                f"`gate_order` must keep shapes: gates of {sites[k].name} have shape "
+                f"{sites[k].shape}, site {sites[target].name} needs "
+                f"{sites[target].shape}. Received: gate_order={order}."
+            )
+    return order

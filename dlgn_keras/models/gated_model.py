@@ -1,0 +1,306 @@
+"""GatedModel: what the three families have in common."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from dlgn_keras import gates as gate_functions
+from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.layers import Gated
+from dlgn_keras.messages import check_choice, check_count
+from dlgn_keras.models.raw_inputs import ChecksRawInputs
+from dlgn_keras.models.stored import Stored
+from dlgn_keras.models.walker import Network, value_model
+from dlgn_keras.skeletons import Skeleton, check_input_shape, output_shapes
+
+
+class Site(NamedTuple):
+    """A place where a gate stands: its name and the shape of its gates."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass
+class Parts:
+    """What a model is made of, in an object that Keras need not track."""
+
+    arguments: dict[str, Any]
+    sites: tuple[Site, ...]
+    pre_activations: dict[str, Any]
+    gating_layers: dict[str, keras.layers.Layer]
+    value: Network
+    views: dict[str, keras.Model] = field(default_factory=dict)
+
+
+class GatedModel(Stored, ChecksRawInputs):
+    """Base of DNN, DGN and DLGN: an ordinary Keras model, raw inputs to logits.
+
+    Whatever the family, a model is read through the same few things: its
+    skeleton, its sites, the gates of an input, and the value network, which is
+    affine in its input once the gates are fixed.
+    """
+
+    family = ""
+    _parts: Parts
+
+    # -- what a model is ---------------------------------------------------
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments the model was made with, resolved."""
+        return dict(self._parts.arguments)
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The skeleton as built, batch norm resolved."""
+        return self._parts.arguments["skeleton"]
+
+    @property
+    def num_classes(self) -> int:
+        return self._parts.arguments["num_classes"]
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        return self._parts.arguments["preprocessing"]
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Every gate's name and shape, in the order data meets them."""
+        return self._parts.sites
+
+    @property
+    def gating_network(self) -> keras.Model:
+        """Preprocessed input -> {site: pre-activations}."""
+        return self._view("gating_network", self._make_gating_network)
+
+    @property
+    def value_network(self) -> keras.Model:
+        """[value input, {site: gates}] -> logits, affine in the value input."""
+        return self._view(
+            "value_network",
+            lambda: value_model(
+                self._parts.value, self.input_shape[1:], dict(self.sites)
+            ),
+        )
+
+    def _make_gating_network(self) -> keras.Model:
+        raise NotImplementedError("A family says what its gating network is.")
+
+    @property
+    def gate_mode(self) -> str:
+        """The gate the model uses: "hard", "soft" or "straight_through"."""
+        return self._parts.arguments.get("gate", "hard")
+
+    @property
+    def value_input(self) -> str:
+        """What the value network is fed: the "input" itself or all "ones"."""
+        return self._parts.arguments.get("value_input", "input")
+
+    def source_site(self, name: str) -> str:
+        """Return the site whose pre-activations make the gates used at `name`."""
+        return name
+
+    # -- what it says about an input ---------------------------------------
+
+    def pre_activations(self, x: Any, batch_size: int = 256) -> dict[str, np.ndarray]:
+        """Return {site: pre-activations (n, *shape)}, float32, as made at the site.
+
+        Args:
+            x: raw inputs (n, *input_shape), as `predict` takes them.
+            batch_size: how many go through the network at a time.
+        """
+        view = self._view(
+            "pre_activations",
+            lambda: keras.Model(self.input, self._parts.pre_activations),
+        )
+        x = check_inputs(x, self.input_shape[1:])
+        self._check_range(x)
+        q = view.predict(x, batch_size=batch_size, verbose=0)
+        return {name: np.asarray(q[name], "float32") for name in dict(self.sites)}
+
+    def gates(
+        self, x: Any, mode: str | None = None, batch_size: int = 256
+    ) -> dict[str, np.ndarray]:
+        """Return {site: gates (n, *shape)} as the value network is multiplied by.
+
+        Args:
+            x: raw inputs (n, *input_shape).
+            mode: "hard", "soft" or "straight_through"; the model's own if None.
+                A DNN's gates are hard: its ReLU's on and off.
+            batch_size: how many go through the network at a time.
+        """
+        beta = self._parts.arguments.get("beta", 4.0)
+        scale = self._parts.arguments.get("gate_scale", 1.0)
+        mode = mode or self.gate_mode
+        gate_functions.check(mode, beta, scale)
+        q = self.pre_activations(x, batch_size)
+
+        def gate(site: str) -> np.ndarray:
+            made = gate_functions.apply(q[self.source_site(site)], mode, beta, scale)
+            return np.asarray(keras.ops.convert_to_numpy(made))
+
+        return {site.name: gate(site.name) for site in self.sites}
+
+    def value_inputs(self, x: Any) -> np.ndarray:
+        """Return what the value network is fed for raw inputs: float32, (n, ...)."""
+        x = check_inputs(x, self.input_shape[1:]).astype("float32")
+        if self.value_input == "ones":
+            return np.ones_like(x)
+        return x if self.preprocessing is None else self.preprocessing.apply(x)
+
+    def explain(self, x: Any, target: Any = None, batch_size: int = 64) -> Any:
+        """Return `dk.interpret.explain(self, x, target)`: logits taken apart, exactly.
+
+        Args:
+            x: raw inputs (n, *input_shape).
+            target: class to explain, one for all or one per example; the
+                predicted class if None.
+            batch_size: how many examples are held at a time.
+        """
+        # A convenience upwards: the models themselves know nothing of interpret.
+        from dlgn_keras.interpret import explain
+
+        return explain(self, x, target, batch_size)
+
+    def parameters(self, network: str | bool = True) -> Any:
+        """Return {stage: kernel, bias and folded batch norm} of one network.
+
+        Args:
+            network: "value" (the logits' layer is "logits") or "gating".
+        """
+        # On PyTorch a Keras model is a torch module, which asks itself for its
+        # tensors by this very name, with no argument or a flag.
+        if isinstance(network, bool) and hasattr(super(), "parameters"):
+            return super().parameters(network)
+        return {
+            name: layer.parameters_at_inference()
+            for name, layer in self.network_layers(network).items()
+            if isinstance(layer, Gated)
+        }
+
+    def network_layers(self, network: str) -> dict[str, keras.layers.Layer]:
+        """Return {stage: layer} of the "value" or the "gating" network."""
+        check_choice("network", network, ("value", "gating"))
+        parts = self._parts
+        layers = parts.value.layers if network == "value" else parts.gating_layers
+        return dict(layers)
+
+    def _view(self, name: str, make: Callable[[], keras.Model]) -> keras.Model:
+        """Return another model over the same layers, made when first asked for."""
+        if name not in self._parts.views:
+            self._parts.views[name] = make()
+        return self._parts.views[name]
+
+    # -- saving --------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        config = {**self._parts.arguments, "name": self.name}
+        config["skeleton"] = self.skeleton.to_config()
+        if self.preprocessing is not None:
+            config["preprocessing"] = self.preprocessing.to_config()
+        for key in ("kernel_initializer", "gating_initializer"):
+            if key in config and config[key] is not None:
+                config[key] = keras.initializers.serialize(
+                    keras.initializers.get(config[key])
+                )
+        frozen = [
+            name
+            for name in ("gating_network", "value_network")
+            if not self._parts.views.get(name, self).trainable
+        ]
+        return {**config, "frozen": frozen} if frozen else config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        config = dict(config)
+        config["skeleton"] = Skeleton.from_config(config["skeleton"])
+        if config.get("preprocessing") is not None:
+            config["preprocessing"] = Preprocessing.from_config(config["preprocessing"])
+        frozen = config.pop("frozen", [])
+        net = cls(**config)
+        for name in frozen:
+            getattr(net, name).trainable = False
+        return net
+
+
+def check_arguments(
+    skeleton: Any,
+    input_shape: Any,
+    num_classes: Any,
+    batch_norm: bool | None,
+    preprocessing: Any,
+    seed: Any,
+) -> tuple[dict[str, Any], tuple[Site, ...]]:
+    """Check what every family is made of; return it resolved, and the sites."""
+    if not isinstance(skeleton, Skeleton):
+        raise ValueError(
+            "`skeleton` must be a Skeleton, such as dk.skeletons.fc(). "
+            f"Received: skeleton={skeleton!r}."
+        )
+    if not isinstance(preprocessing, Preprocessing | None):
+        raise ValueError(
+            "`preprocessing` must be a dk.data.Preprocessing or None. "
+            f"Received: preprocessing={preprocessing!r}."
+        )
+    if not (seed is None or (isinstance(seed, int) and seed >= 0)):
+        raise ValueError(
+            f"`seed` must be a whole number from 0 or None. Received: seed={seed!r}."
+        )
+    if batch_norm is not None:
+        skeleton = skeleton.with_batch_norm(batch_norm)
+    shapes = output_shapes(skeleton, input_shape)
+    sites = tuple(Site(name, shapes[name]) for name in skeleton.site_names)
+    if not sites:
+        raise ValueError(
+            "`skeleton` must have a gated stage. "
+            f"Received: {skeleton.name!r} without one."
+        )
+    resolved = {
+        "skeleton": skeleton,
+        "input_shape": check_input_shape(input_shape),
+        "num_classes": check_count("num_classes", num_classes),
+        "preprocessing": preprocessing,
+        "seed": seed,
+    }
+    return resolved, sites
+
+
+def check_inputs(x: Any, input_shape: tuple) -> np.ndarray:
+    """Return `x` as an array, or say in one line what is wrong with it."""
+    x = np.asarray(x)
+    if x.shape[1:] != tuple(input_shape) or x.ndim == 0:
+        raise ValueError(
+            f"`x` must have shape (n, {', '.join(map(str, input_shape))}). "
+            f"Received: x of shape {x.shape}."
+        )
+    if len(x) == 0:
+        raise ValueError(
+            f"`x` must hold at least one example. Received: x of shape {x.shape}."
+        )
+    if x.dtype.kind not in "fiub":
+        raise ValueError(f"`x` must be numbers. Received: x of dtype {x.dtype}.")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = int((~np.isfinite(x)).sum())
+        raise ValueError(f"`x` must be finite. Received: x with {bad} NaN or infinite.")
+    return x
+
+
+def preprocess(inputs: Any, preprocessing: Preprocessing | None) -> Any:
+    """Apply `x * scale + offset`, and leave the inputs if there is none.
+
+    Not by `keras.layers.Rescaling`: under Keras' channels-first setting it takes
+    numbers per channel along another axis than these models' last.
+    """
+    if preprocessing is None:
+        return inputs
+    scale = np.asarray(preprocessing.scale, "float32")
+    return inputs * scale + np.asarray(preprocessing.offset, "float32")
+
+
+def as_float32(logits: Any) -> Any:
+    """Keep the logits float32 whatever precision the layers compute in."""
+    return keras.layers.Activation("linear", dtype="float32", name="output")(logits)

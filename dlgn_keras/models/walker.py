@@ -1,0 +1,200 @@
+"""The walker: from a skeleton to layers, asking at each site what comes out.
+
+One `Network` holds the layers of one skeleton, made on first use and shared
+after, so the same weights can be walked more than once with other answers.
+The answers (`record`, `gated`) are all that tells families apart.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from dlgn_keras import layers as gated_layers
+from dlgn_keras.skeletons import (
+    AveragePool,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalPool,
+    MaxPool,
+    Residual,
+    Skeleton,
+    Stage,
+)
+
+# What comes out at a site, given its name, its layer and the layer's inputs.
+Answer = Callable[[str, keras.layers.Layer, list], Any]
+
+
+class Network:
+    """The layers of a skeleton, and of the logits where `num_classes` is given.
+
+    Args:
+        skeleton: the stages to make layers of.
+        num_classes: units of the last dense layer; None leaves it out.
+        use_bias: whether affine maps add a bias; one that batch norm follows
+            never does, since the norm takes it away again.
+        kernel_initializer: Keras initializer of every kernel.
+        seed: integer; every layer draws from a seed made of it and its name.
+            None draws afresh each time.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        num_classes: int | None,
+        use_bias: bool,
+        kernel_initializer: Any,
+        seed: int | None,
+    ) -> None:
+        self.skeleton = skeleton
+        self.num_classes = num_classes
+        self.use_bias = use_bias
+        self.kernel_initializer = kernel_initializer
+        self.seed = seed
+        self.layers: dict[str, keras.layers.Layer] = {}
+
+    def walk(self, x: Any, answer: Answer) -> Any:
+        """Return the features of `x`, or its logits where there are classes."""
+        features = self._stages(self.skeleton.stages, x, answer)
+        if self.num_classes is None:
+            return features
+        logits = Dense(self.num_classes, gated=False, name="logits")
+        return self._layer(logits, features)(features)
+
+    def _stages(self, stages: tuple[Stage, ...], x: Any, answer: Answer) -> Any:
+        for stage in stages:
+            if isinstance(stage, Residual):
+                body = self._stages(stage.body, x, answer)
+                inputs = [body, self._stages(stage.shortcut, x, answer)]
+            else:
+                inputs = [x]
+            layer = self._layer(stage, x)
+            if getattr(stage, "gated", False):
+                x = answer(stage.name, layer, inputs)
+            else:
+                x = layer(inputs if len(inputs) > 1 else inputs[0])
+        return x
+
+    def _layer(self, stage: Stage, x: Any) -> keras.layers.Layer:
+        if stage.name not in self.layers:
+            self.layers[stage.name] = self._make(stage, len(x.shape) - 2)
+        return self.layers[stage.name]
+
+    def _make(self, stage: Stage, rank: int) -> keras.layers.Layer:
+        if isinstance(stage, Flatten):
+            return keras.layers.Flatten(data_format="channels_last", name=stage.name)
+        if isinstance(stage, Residual):
+            return gated_layers.GatedAdd(name=stage.name)
+        if isinstance(stage, Dense):
+            return gated_layers.GatedDense(stage.units, **self._options(stage))
+        if isinstance(stage, Conv):
+            conv = (gated_layers.GatedConv1D, gated_layers.GatedConv2D)[rank - 1]
+            return conv(
+                stage.filters,
+                stage.kernel_size,
+                strides=stage.strides,
+                padding=stage.padding,
+                data_format="channels_last",
+                **self._options(stage),
+            )
+        return _pool(stage, rank)
+
+    def _options(self, stage: Conv | Dense) -> dict[str, Any]:
+        return {
+            "use_bias": self.use_bias and not stage.batch_norm,
+            "batch_norm": stage.batch_norm,
+            "kernel_initializer": _seeded(
+                self.kernel_initializer, self.seed, stage.name
+            ),
+            "name": stage.name,
+        }
+
+
+def _pool(stage: Stage, rank: int) -> keras.layers.Layer:
+    options = {"data_format": "channels_last", "name": stage.name}
+    if isinstance(stage, AveragePool):
+        pool = (keras.layers.AveragePooling1D, keras.layers.AveragePooling2D)[rank - 1]
+        return pool(stage.pool_size, **options)
+    if isinstance(stage, MaxPool):
+        pool = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)[rank - 1]
+        return pool(stage.pool_size, **options)
+    if isinstance(stage, GlobalPool):
+        pools = (
+            keras.layers.GlobalAveragePooling1D,
+            keras.layers.GlobalAveragePooling2D,
+        )
+        return pools[rank - 1](**options)
+    raise TypeError(f"No layer is known for the stage {stage!r}.")
+
+
+def _seeded(initializer: Any, seed: int | None, name: str) -> Any:
+    """Return the initializer with a seed of its own for the layer of this name."""
+    initializer = keras.initializers.get(initializer)
+    config = initializer.get_config()
+    if "seed" not in config:
+        return initializer
+    if seed is not None:
+        entropy = [seed, *name.encode()]
+        config["seed"] = int(np.random.SeedSequence(entropy).generate_state(1)[0]) >> 1
+    else:
+        config["seed"] = None
+    return type(initializer).from_config(config)
+
+
+def record(pre_activations: dict[str, Any], rectify: bool) -> Answer:
+    """Note q and answer `relu(q)` (a DNN, a DGN's gating network) or q (a DLGN's)."""
+
+    def answer(site: str, layer: keras.layers.Layer, inputs: list) -> Any:
+        q = layer(inputs if len(inputs) > 1 else inputs[0])
+        pre_activations[site] = q
+        return keras.layers.ReLU(name=f"{site}_relu")(q) if rectify else q
+
+    return answer
+
+
+def gated(gates: dict[str, Any]) -> Answer:
+    """Answer `q * gate`, the gate given from outside: every value network."""
+
+    def answer(site: str, layer: keras.layers.Layer, inputs: list) -> Any:
+        return layer([*inputs, gates[site]])
+
+    return answer
+
+
+def gating_model(network: Network, input_shape: tuple, rectify: bool) -> keras.Model:
+    """Return the model preprocessed input -> {site: pre-activations}."""
+    x = keras.Input(input_shape, name="inputs")
+    q: dict[str, Any] = {}
+    network.walk(x, record(q, rectify))
+    return keras.Model(x, q, name="gating_network")
+
+
+def value_model(
+    network: Network, input_shape: tuple, site_shapes: dict[str, tuple]
+) -> keras.Model:
+    """Return the model [value input, {site: gates}] -> logits."""
+    z = keras.Input(input_shape, name="inputs")
+    gates = {
+        site: keras.Input(shape, name=f"{site}_gate")
+        for site, shape in site_shapes.items()
+    }
+    logits = network.walk(z, gated(gates))
+    return keras.Model([z, gates], logits, name="value_network")
+
+
+def shallow_gating_model(
+    networks: dict[str, Network], input_shape: tuple
+) -> tuple[keras.Model, dict[str, keras.layers.Layer]]:
+    """Return the gating model whose sites each have a one-layer network of its own.
+
+    The second result holds the layers of the sites by name.
+    """
+    x = keras.Input(input_shape, name="inputs")
+    q: dict[str, Any] = {}
+    for network in networks.values():
+        network.walk(x, record(q, rectify=False))
+    layers = {site: network.layers[site] for site, network in networks.items()}
+    return keras.Model(x, q, name="gating_network"), layers

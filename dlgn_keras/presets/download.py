@@ -1,0 +1,159 @@
+"""Fetch presets: over http by Keras' own client, from the Hugging Face hub by its.
+
+A download fills a folder of its own, is checked file by file against the sha256
+in its metadata, and only then moves into the cache, in one step: what is in
+the cache is whole, however many processes fetch at once.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import keras
+
+from dlgn_keras.data.network import reachable
+from dlgn_keras.presets.files import KNOWN, METADATA, check_files, read_metadata
+from dlgn_keras.presets.files import sha256 as file_sha256
+
+HUB = re.compile(r"hf://([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w-][\w./-]*))?")
+PIN = re.compile(r"sha256=([0-9a-f]{64})")
+OFFLINE = ("DLGN_KERAS_OFFLINE", "HF_HUB_OFFLINE")
+
+
+def cache_folder() -> Path:
+    """Return where downloads go: `dlgn_keras` in KERAS_HOME, default ~/.keras."""
+    home = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
+    return Path(home).expanduser() / "dlgn_keras"
+
+
+def offline() -> bool:
+    """Return whether the environment asks for no network at all."""
+    values = [os.environ.get(name, "").lower() for name in OFFLINE]
+    return any(value not in ("", "0", "false", "no") for value in values)
+
+
+def fetch(address: str) -> Path:
+    """Return the folder of the preset at an address, from the cache if it is there.
+
+    Args:
+        address: https://.../folder or hf://owner/repository[@revision], and
+            #sha256=<64 hex digits> after it to pin the metadata.json.
+
+    Raises:
+        ValueError: an address of another form, damaged files, a cache folder that
+            cannot be written.
+        FileNotFoundError: not in the cache, and no network.
+    """
+    plain, _, fragment = address.partition("#")
+    pin = PIN.fullmatch(fragment)
+    if fragment and not pin:
+        raise ValueError(
+            "An address' fragment must be sha256= and 64 hex digits. "
+            f"Received: {address!r}."
+        )
+    parts = urlsplit(plain)
+    if parts.scheme == "hf":
+        folder = _from_hub(plain)
+    elif parts.scheme in ("http", "https") and parts.hostname:
+        folder = _from_url(plain.rstrip("/"), pin and pin[1])
+    else:
+        raise ValueError(
+            "`preset` must be https://..., http://... or hf://owner/repository. "
+            f"Received: preset={address!r}."
+        )
+    if pin and file_sha256(folder / METADATA) != pin[1]:
+        raise ValueError(f"{folder / METADATA} is not the one {address!r} asks for.")
+    return folder
+
+
+def _from_url(url: str, pin: str | None) -> Path:
+    name = re.sub(r"[^a-z0-9_]", "_", urlsplit(url).path.rpartition("/")[2].lower())
+    key = sha256(f"{url}#{pin}".encode()).hexdigest()[:16]
+    folder = cache_folder() / f"{name[:64]}-{key}"
+    if folder.is_dir():
+        return folder
+    _check_network(url)
+    part = _part(folder)
+    try:
+        _get(f"{url}/{METADATA}", part, pin)
+        for file, digest in read_metadata(part)["sha256"].items():
+            _get(f"{url}/{file}", part, digest)
+        check_files(part)
+        with contextlib.suppress(OSError):  # another process was first: take its
+            part.rename(folder)
+        if not folder.is_dir():
+            raise ValueError(f"Cannot move the download to {folder}.")
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _check_network(address: str) -> None:
+    missing = f"The preset {address!r} is not in the cache {cache_folder()}, and "
+    if offline():
+        names = " or ".join(OFFLINE)
+        raise FileNotFoundError(f"{missing}{names} asks for no network.")
+    if not reachable(address):
+        raise FileNotFoundError(f"{missing}its server cannot be reached.")
+
+
+def _part(folder: Path) -> Path:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
+    except OSError as error:
+        raise ValueError(
+            f"The cache {folder.parent} cannot be written: {error.strerror}. "
+            "Set KERAS_HOME to a folder that can."
+        ) from None
+
+
+def _get(url: str, folder: Path, digest: str | None) -> None:
+    """Download one file into a folder; Keras compares its sha256."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # its progress bar
+            keras.utils.get_file(
+                urlsplit(url).path.rpartition("/")[2],
+                url,
+                file_hash=digest,
+                hash_algorithm="sha256",
+                cache_dir=str(folder),
+                cache_subdir="",
+            )
+    except Exception as error:  # get_file raises bare Exceptions
+        line = " ".join(str(error).split())
+        raise ValueError(f"Cannot fetch {url}: {line}") from None
+
+
+def _from_hub(address: str) -> Path:
+    match = HUB.fullmatch(address)
+    if match is None or ".." in address:
+        raise ValueError(
+            "`preset` must be hf://owner/repository, or with @revision. "
+            f"Received: preset={address!r}."
+        )
+    try:
+        import huggingface_hub
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ModuleNotFoundError:
+        raise ImportError(
+            f"{address!r} needs huggingface_hub: `pip install huggingface_hub`."
+        ) from None
+    try:
+        return Path(
+            huggingface_hub.snapshot_download(
+                match[1],
+                revision=match[2],
+                allow_patterns=[METADATA, *KNOWN],
+                local_files_only=offline(),
+            )
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        line = " ".join(str(error).split())
+        raise FileNotFoundError(f"Cannot fetch {address!r}: {line}") from None

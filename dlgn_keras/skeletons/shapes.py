@@ -1,0 +1,115 @@
+"""Shapes of a skeleton's stages, told before any layer is made."""
+
+import math
+import operator
+from typing import Any
+
+from dlgn_keras.skeletons.skeleton import Skeleton
+from dlgn_keras.skeletons.stages import (
+    AveragePool,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalPool,
+    MaxPool,
+    Residual,
+    Stage,
+)
+
+Shape = tuple[int, ...]
+
+
+def check_input_shape(input_shape: Any) -> Shape:
+    """Return (dim,), (steps, channels) or (height, width, channels) as a tuple."""
+    try:
+        shape = tuple(operator.index(size) for size in input_shape)
+    except TypeError:
+        shape = ()
+    if not 1 <= len(shape) <= 3 or min(shape, default=0) < 1:
+        raise ValueError(
+            "`input_shape` must be (dim,), (steps, channels) or (height, width, "
+            f"channels), without the batch. Received: input_shape={input_shape!r}."
+        )
+    return shape
+
+
+def output_shapes(skeleton: Skeleton, input_shape: Any) -> dict[str, Shape]:
+    """Return the output shape of every stage, by its name.
+
+    Args:
+        skeleton: the stages.
+        input_shape: (dim,), (steps, channels) or (height, width, channels).
+
+    Raises:
+        ValueError: a stage that cannot take what comes to it, branches of two
+            shapes, or a skeleton that does not end in a vector.
+
+    Example:
+        >>> from dlgn_keras import skeletons
+        >>> shapes = skeletons.output_shapes(skeletons.c4gap(width=8), (32, 32, 3))
+        >>> shapes["conv_4"], shapes["global_pool_1"]
+        ((32, 32, 8), (8,))
+    """
+    shapes: dict[str, Shape] = {}
+    last = _along(skeleton.stages, check_input_shape(input_shape), shapes)
+    if len(last) != 1:
+        raise ValueError(
+            "A skeleton must end in a vector; end it with GlobalPool() or Flatten(). "
+            f"Received: {skeleton.name!r} ending in shape {last}."
+        )
+    return shapes
+
+
+def _along(stages: tuple[Stage, ...], shape: Shape, shapes: dict[str, Shape]) -> Shape:
+    for stage in stages:
+        if isinstance(stage, Residual):
+            body = _along(stage.body, shape, shapes)
+            shortcut = _along(stage.shortcut, shape, shapes)
+            if body != shortcut:
+                raise ValueError(
+                    f"The branches of {stage.name!r} must have one shape. "
+                    f"Received: body {body}, shortcut {shortcut}."
+                )
+            shape = body
+        else:
+            shape = _after(stage, shape)
+        shapes[stage.name] = shape
+    return shape
+
+
+def _after(stage: Stage, shape: Shape) -> Shape:
+    *sizes, channels = shape
+    if isinstance(stage, Flatten):
+        return (math.prod(shape),)
+    if isinstance(stage, Dense):
+        if sizes:
+            raise ValueError(
+                f"Dense stage {stage.name!r} needs a vector; put GlobalPool() or "
+                f"Flatten() before it. Received: shape {shape}."
+            )
+        return (stage.units,)
+    if not sizes:
+        raise ValueError(
+            f"Stage {stage.name!r} needs (steps, channels) or (height, width, "
+            f"channels). Received: shape {shape}."
+        )
+    if isinstance(stage, GlobalPool):
+        return (channels,)
+    if isinstance(stage, Conv):
+        window, stride, channels = stage.kernel_size, stage.strides, stage.filters
+        padded = stage.padding == "same"
+    elif isinstance(stage, AveragePool | MaxPool):
+        window = stride = stage.pool_size
+        padded = False
+    else:
+        raise TypeError(f"No shape is known for the stage {stage!r}.")
+    if not padded and min(sizes) < window:
+        raise ValueError(
+            f"Stage {stage.name!r} has a window of {window}, larger than its input. "
+            f"Received: shape {shape}."
+        )
+    if isinstance(stage, Conv) and stage.padding != "valid":
+        sizes = [-(-size // stride) for size in sizes]
+    else:
+        sizes = [(size - window) // stride + 1 for size in sizes]
+    return (*sizes, channels)

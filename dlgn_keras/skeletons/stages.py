@@ -1,0 +1,197 @@
+"""The stages a skeleton is made of, as frozen dataclasses, to and from plain data.
+
+`Dense`, `Conv` and `Residual` stages may be *gated*: that is where a ReLU
+stands in a DNN, and where a DGN or a DLGN multiplies by a gate. Everything
+else is an affine map.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dlgn_keras.messages import check_choice, check_count, closest
+
+PADDINGS = ("same", "valid", "circular")
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Affine map to `units`, then batch norm if asked, then a gate if `gated`."""
+
+    units: int
+    batch_norm: bool = False
+    gated: bool = True
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        check_count("units", self.units)
+        check_flags(self, "batch_norm", "gated")
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Convolution (1-D or 2-D, as the input has it), batch norm, gate.
+
+    `padding` is "same" or "valid" as Keras means them, or "circular": the
+    image wraps around, by the amounts "same" would pad with zeros.
+    """
+
+    filters: int
+    kernel_size: int = 3
+    strides: int = 1
+    padding: str = "same"
+    batch_norm: bool = False
+    gated: bool = True
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for field in ("filters", "kernel_size", "strides"):
+            check_count(field, getattr(self, field))
+        check_choice("padding", self.padding, PADDINGS)
+        check_flags(self, "batch_norm", "gated")
+
+
+@dataclass(frozen=True)
+class AveragePool:
+    """Mean over windows of `pool_size`, side by side, no padding."""
+
+    pool_size: int = 2
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        check_count("pool_size", self.pool_size)
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """Maximum over windows of `pool_size`: for a DNN only, it is not linear."""
+
+    pool_size: int = 2
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        check_count("pool_size", self.pool_size)
+
+
+@dataclass(frozen=True)
+class GlobalPool:
+    """Mean over all positions of every channel."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """All positions and channels as one vector."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Body plus shortcut, then a gate if `gated`; an empty shortcut is the identity."""
+
+    body: tuple["Stage", ...]
+    shortcut: tuple["Stage", ...] = ()
+    gated: bool = True
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "body", check_stages("body", self.body))
+        object.__setattr__(self, "shortcut", check_stages("shortcut", self.shortcut))
+        if not self.body:
+            raise ValueError("`body` of Residual must have a stage. Received: body=().")
+        check_flags(self, "gated")
+
+
+Stage = Dense | Conv | AveragePool | MaxPool | GlobalPool | Flatten | Residual
+_KINDS: dict[str, type] = {
+    "dense": Dense,
+    "conv": Conv,
+    "average_pool": AveragePool,
+    "max_pool": MaxPool,
+    "global_pool": GlobalPool,
+    "flatten": Flatten,
+    "add": Residual,
+}
+KIND_OF = {cls: kind for kind, cls in _KINDS.items()}
+
+
+def check_stages(field: str, stages: Any) -> tuple[Stage, ...]:
+    listed = stages if isinstance(stages, list | tuple) else (stages,)
+    for stage in listed:
+        if listed is not stages or type(stage) not in KIND_OF:
+            kinds = ", ".join(cls.__name__ for cls in KIND_OF)
+            raise ValueError(
+                f"`{field}` must be a tuple of stages ({kinds}). Received: {stage!r}."
+            )
+    return tuple(listed)
+
+
+def check_flags(stage: Any, *fields: str) -> None:
+    for field in fields:
+        value = getattr(stage, field)
+        if not isinstance(value, bool):
+            raise ValueError(
+                f"`{field}` must be True or False. Received: {field}={value!r}."
+            )
+
+
+def walk(stages: tuple[Stage, ...]) -> Iterator[Stage]:
+    """Yield every stage in the order data meets them, blocks after their contents."""
+    for stage in stages:
+        if isinstance(stage, Residual):
+            yield from walk(stage.body)
+            yield from walk(stage.shortcut)
+        yield stage
+
+
+def rebuild(stages: tuple[Stage, ...], change: Any) -> tuple[Stage, ...]:
+    """Rebuild stages, contents before their block, with `change` applied to each."""
+    rebuilt = []
+    for stage in stages:
+        if isinstance(stage, Residual):
+            stage = dataclasses.replace(
+                stage,
+                body=rebuild(stage.body, change),
+                shortcut=rebuild(stage.shortcut, change),
+            )
+        rebuilt.append(change(stage))
+    return tuple(rebuilt)
+
+
+def stage_config(stage: Stage) -> dict[str, Any]:
+    config: dict[str, Any] = {"kind": KIND_OF[type(stage)]}
+    for field in dataclasses.fields(stage):
+        value = getattr(stage, field.name)
+        nested = isinstance(value, tuple)
+        config[field.name] = [stage_config(s) for s in value] if nested else value
+    return config
+
+
+def stage_from_config(config: Any) -> Stage:
+    if not isinstance(config, dict):
+        raise ValueError(f"A stage must be a dictionary. Received: {config!r}.")
+    kind: Any = config.get("kind")
+    check_choice("kind", kind, _KINDS)
+    fields = {field.name: field for field in dataclasses.fields(_KINDS[kind])}
+    values = {key: value for key, value in config.items() if key != "kind"}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise ValueError(
+            f"A stage of kind {kind!r} has the fields {', '.join(sorted(fields))}. "
+            f"Received: {unknown[0]}.{closest(unknown[0], fields)}"
+        )
+    for name, field in fields.items():
+        if name not in values and field.default is dataclasses.MISSING:
+            raise ValueError(
+                f"A stage of kind {kind!r} needs {name}. Received: {config!r}."
+            )
+    for key in {"body", "shortcut"} & set(values):
+        if not isinstance(values[key], list):
+            raise ValueError(
+                f"`{key}` must be a list of stages. Received: {key}={values[key]!r}."
+            )
+        values[key] = tuple(stage_from_config(s) for s in values[key])
+    return _KINDS[kind](**values)

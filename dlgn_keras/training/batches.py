@@ -1,0 +1,156 @@
+"""Batches as indices into data that already lies on the device.
+
+One *chunk* holds the indices of several steps, so that one call from Python
+runs them all. Order and chunks depend on the seed and the epoch alone: that is
+what makes a resumed run the same run. A last batch that is not full is filled
+up with other examples of weight zero, so that every batch has one shape.
+"""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+LONGEST_CHUNK = 128
+
+
+class Share(NamedTuple):
+    """Which part of every batch this process feeds.
+
+    index, count: this is process `index` of `count`.
+    devices: how many devices share a batch, over all processes.
+    """
+
+    index: int = 0
+    count: int = 1
+    devices: int = 1
+
+    def of(self, batches: np.ndarray) -> np.ndarray:
+        """Return this process' columns of (number, batch_size) batches."""
+        size = batches.shape[1] // self.count
+        return batches[:, self.index * size : (self.index + 1) * size]
+
+
+def chunk_length(steps: int, longest: int = LONGEST_CHUNK) -> int:
+    """Return how many steps one call runs: a divisor of `steps` if a long one exists.
+
+    Example:
+        >>> from dlgn_keras.training.batches import chunk_length
+        >>> chunk_length(1875), chunk_length(391), chunk_length(45), chunk_length(389)
+        (125, 23, 45, 128)
+    """
+    longest = max(1, min(longest, steps))
+    for length in range(longest, longest // 8, -1):
+        if steps % length == 0:
+            return length
+    return longest
+
+
+def fill_up(indices: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return indices and weights as full batches, (number, batch_size) each.
+
+    Args:
+        indices: (n,) places of examples; the first ones come again, with weight
+            zero, in the last batch.
+        batch_size: examples a batch.
+
+    Example:
+        >>> import numpy as np
+        >>> from dlgn_keras.training.batches import fill_up
+        >>> indices, weights = fill_up(np.array([7, 8, 9]), 2)
+        >>> indices.tolist(), weights.tolist()
+        ([[7, 8], [9, 7]], [[1.0, 1.0], [1.0, 0.0]])
+    """
+    number = -(-len(indices) // batch_size)
+    full = np.resize(indices, (number, batch_size))
+    weights = np.arange(full.size).reshape(full.shape) < len(indices)
+    return full.astype("int32"), weights.astype("float32")
+
+
+class IndexChunks(keras.utils.PyDataset):
+    """Shuffled (indices, labels, weights), chunk by chunk, anew every epoch.
+
+    The entries of a chunk are laid out so that column k of
+    `reshape(chunk, (batch_size, -1))` is its k-th batch: sharding the chunk's
+    only axis over devices then shards every batch.
+
+    Args:
+        labels: (n,) class numbers of the training examples, which lie first in
+            the resident data.
+        batch_size: examples a step, over all processes.
+        seed: of the order.
+        longest_chunk: most steps in a chunk.
+        share: the part of every batch that this process feeds.
+    """
+
+    def __init__(
+        self,
+        labels: np.ndarray,
+        batch_size: int,
+        seed: int,
+        longest_chunk: int = LONGEST_CHUNK,
+        share: Share | None = None,
+    ) -> None:
+        super().__init__()
+        self.labels = labels.astype("int32")  # what every backend computes with
+        self.batch_size = batch_size
+        self.seed = seed
+        self.steps = -(-len(labels) // batch_size)
+        self.chunk = chunk_length(self.steps, longest_chunk)
+        self.share = share or Share()
+        self.start_at(0)
+
+    def start_at(self, epoch: int) -> None:
+        """Make `epoch` (from 0) the one that comes.
+
+        To be called when an epoch begins: Keras calls `on_epoch_end` more often
+        than epochs end, so that counting those would lose the place.
+        """
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.labels))
+        indices, weights = fill_up(order, self.batch_size)
+        self.indices, self.weights = self.share.of(indices), self.share.of(weights)
+
+    def __len__(self) -> int:
+        return -(-self.steps // self.chunk)
+
+    def __getitem__(self, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        steps = slice(k * self.chunk, (k + 1) * self.chunk)
+        indices = self.indices[steps].T.reshape(-1)
+        weights = self.weights[steps].T.reshape(-1)
+        return indices, self.labels[indices], weights
+
+
+class Part(NamedTuple):
+    """A part of the data set to evaluate, in full batches of one shape.
+
+    indices, labels, weights: (n,) entries, weight zero where they only fill up.
+    batch_size: how many of them make a batch here.
+    """
+
+    indices: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+    batch_size: int
+
+
+def part_in_batches(
+    first: int, labels: np.ndarray, share: Share | None = None, largest: int = 500
+) -> Part:
+    """Return the examples from place `first` of the resident data on, in batches.
+
+    Args:
+        first: place of the part's first example.
+        labels: (n,) class numbers of the part.
+        share: the part of every batch that this process feeds.
+        largest: most examples a batch, if the devices can share that many evenly.
+    """
+    share = share or Share()
+    size = -(-min(largest, len(labels)) // share.devices) * share.devices
+    indices, weights = map(share.of, fill_up(np.arange(len(labels)), size))
+    flat = indices.reshape(-1)
+    return Part(
+        flat + np.int32(first),
+        labels[flat].astype("int32"),
+        weights.reshape(-1),
+        size // share.count,
+    )

@@ -1,0 +1,150 @@
+"""What happens at the end of every epoch: evaluate, look for NaN, save, show."""
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from dlgn_keras.training import checkpoint
+from dlgn_keras.training.batches import IndexChunks, Part
+from dlgn_keras.training.files import write_atomically
+
+
+class Epochs(keras.callbacks.Callback):
+    """Order every epoch, measure it, keep the history, save a checkpoint after it.
+
+    Args:
+        chunks: the batches to train on.
+        parts: what to evaluate, by name: {"test": ..., ...}.
+        history: rows of the epochs already done; grows in place.
+        folder: where checkpoint.npz and log.csv go; None keeps nothing.
+        meta: facts for the checkpoint.
+    """
+
+    def __init__(
+        self,
+        chunks: IndexChunks,
+        parts: dict[str, Part],
+        history: list[dict[str, float]],
+        folder: Path | None,
+        meta: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.chunks = chunks
+        self.parts = parts
+        self.history = history
+        self.folder = folder
+        self.meta = meta
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.chunks.start_at(epoch)
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        trained = time.perf_counter() - self.started
+        bad_step = int(figures.pop("bad_step", -1))
+        if bad_step >= 0 or not np.isfinite(figures["loss"]):
+            raise FloatingPointError(self._divergence(epoch, bad_step))
+        measured = {
+            f"{part}_accuracy": self._accuracy(epoch, part) for part in self.parts
+        }
+        row = {"epoch": epoch + 1, **figures, "seconds": round(trained, 4), **measured}
+        row["total_seconds"] = round(time.perf_counter() - self.started, 4)
+        self.history.append(row)
+        if logs is not None:
+            logs.update(measured)  # for the callbacks that follow
+        if self.folder is not None:
+            meta = {**self.meta, "epoch": epoch + 1, "history": self.history}
+            checkpoint.save(self.folder / "checkpoint.npz", self.model, meta)
+            write_atomically(self.folder / "log.csv", self._write_log)
+
+    def _accuracy(self, epoch: int, name: str) -> float:
+        part = self.parts[name]
+        figures = self.model.evaluate(
+            part.indices,
+            part.labels,
+            sample_weight=part.weights,
+            batch_size=part.batch_size,
+            verbose=0,
+            return_dict=True,
+        )
+        if figures["bad_step"] >= 0:  # the epoch's last step spoilt the weights
+            raise FloatingPointError(self._divergence(epoch, self.chunks.steps - 1))
+        return round(float(figures["accuracy"]), 6)
+
+    def _divergence(self, epoch: int, bad_step: int) -> str:
+        where = f"in epoch {epoch + 1}"
+        if bad_step >= 0:
+            where = f"at step {epoch * self.chunks.steps + bad_step + 1} ({where})"
+        kept = "no checkpoint was written"
+        if self.folder is not None and self.history:
+            kept = (
+                f"the last good checkpoint is {self.folder / 'checkpoint.npz'}, "
+                f"after epoch {len(self.history)}"
+            )
+        return f"Training diverged: logits or loss were not finite {where}; {kept}."
+
+    def _write_log(self, path: Path) -> None:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self.history[0]))
+            writer.writeheader()
+            writer.writerows(self.history)
+
+
+class Progress(keras.callbacks.Callback):
+    """One line that tells epoch, loss and test accuracy while a run goes on.
+
+    Args:
+        label: what is trained.
+        epochs: how many epochs there will be.
+        history: the rows that `Epochs` fills; `Epochs` must come first.
+    """
+
+    def __init__(self, label: str, epochs: int, history: list[dict]) -> None:
+        super().__init__()
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.label = label
+        self.epochs = epochs
+        self.history = history
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=self.console,
+        )
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        done = len(self.history)
+        self.task = self.bar.add_task(
+            self.label, total=self.epochs, completed=done, figures="compiling"
+        )
+        if self.console.is_terminal:
+            self.bar.start()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        row = self.history[-1]
+        figures = f"loss {row['loss']:.4f}  test {row['test_accuracy']:.4f}"
+        self.bar.update(self.task, completed=epoch + 1, figures=figures)
+        every = max(1, self.epochs // 10)
+        if not self.console.is_terminal and (epoch + 1) % every == 0:
+            self.console.print(
+                f"{self.label}: epoch {epoch + 1}/{self.epochs}  {figures}",
+                highlight=False,
+            )
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave the terminal as it was; also called when training fails."""
+        if self.console.is_terminal:
+            self.bar.stop()

@@ -1,0 +1,82 @@
+"""Many devices: every batch shared out by `keras.distribution`, on JAX."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+
+from dlgn_keras.training.batches import Share
+
+
+@contextmanager
+def share_batches(devices: int | None, batch_size: int) -> Iterator[Share]:
+    """Run what follows data-parallel; yield this process' share of every batch.
+
+    Args:
+        devices: how many of the devices there are; None takes all, of every
+            process after `keras.distribution.initialize`; 1 shares nothing.
+        batch_size: examples a step, over all devices.
+
+    Raises:
+        ValueError: not the JAX backend, more devices than there are, or a batch
+            that they cannot share evenly.
+    """
+    if devices == 1 and num_processes() == 1:
+        yield Share()
+        return
+    if keras.backend.backend() != "jax":
+        raise ValueError(
+            "`devices` other than 1 needs the JAX backend (KERAS_BACKEND=jax): Keras "
+            "shares batches between devices there. Received: "
+            f"devices={devices!r} on {keras.backend.backend()}."
+        )
+    known = keras.distribution.list_devices()
+    count = len(known) if devices is None else devices
+    if not 1 <= count <= len(known) or (num_processes() > 1 and count != len(known)):
+        every = "exactly that in a run of many processes" if num_processes() > 1 else ""
+        raise ValueError(
+            f"`devices` must be None or at most the {len(known)} there are"
+            f"{every and ', ' + every}. Received: devices={devices!r}."
+        )
+    if batch_size % count:
+        raise ValueError(
+            f"`batch_size` must be a multiple of the {count} devices that share it. "
+            f"Received: batch_size={batch_size}."
+        )
+    # Every process feeds its own part of the batches itself.
+    distribution = keras.distribution.DataParallel(
+        devices=known[:count], auto_shard_dataset=False
+    )
+    with distribution.scope():
+        yield Share(process_index(), num_processes(), count)
+
+
+def num_processes() -> int:
+    """Return how many processes train together."""
+    if keras.backend.backend() != "jax":
+        return 1
+    import jax
+
+    return jax.process_count()
+
+
+def process_index() -> int:
+    """Return which of them this one is; process 0 writes the files."""
+    if keras.backend.backend() != "jax":
+        return 0
+    import jax
+
+    return jax.process_index()
+
+
+def loops_are_slow() -> bool:
+    """Return whether a compiled loop is slower than its steps one by one.
+
+    So it is for convolutions under XLA on CPUs (JAX issue 12868): some
+    twenty times slower inside a loop.
+    """
+    if keras.backend.backend() != "jax":
+        return False
+    import jax
+
+    return jax.default_backend() == "cpu"

@@ -1,0 +1,68 @@
+"""Writing files whole or not at all, and reading them with one clear line if not."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a temporary file beside `path`, then move it into place.
+
+    Args:
+        path: the file to make; its folder must exist.
+        write: called with the temporary path, which keeps the suffix of `path`.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove temporary files that killed processes left in a folder."""
+    for leftover in folder.glob(".*.part*"):
+        leftover.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    write_atomically(path, lambda part: part.write_text(text))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a json file atomically."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a json file; damage is a ValueError that names it."""
+    try:
+        return json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged: {error}. Remove it.") from None
+
+
+def make_folder(path: str | Path) -> Path:
+    """Return `path` as a folder one can write in, made if need be.
+
+    Raises:
+        ValueError: the folder cannot be made or written.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".writable.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ValueError(
+            f"`out` must be a folder one can write in: {error.strerror}. "
+            f"Received: out={str(path)!r}."
+        ) from None
+    return folder

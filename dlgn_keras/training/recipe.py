@@ -1,0 +1,229 @@
+"""Recipe: everything that decides a training run, as plain data."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlgn_keras import gates
+from dlgn_keras.messages import check_choice, check_count, closest
+from dlgn_keras.skeletons import Skeleton, parse
+
+FAMILIES = ("dnn", "dgn", "dlgn")
+REGIMES = ("joint", "frnpf_ii", "frnpf_di", "flnpf")
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("constant", "one_cycle", "cosine", "piecewise")
+AUGMENTATIONS = ("none", "flip", "shift", "shift_flip")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+def _option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run as data: same recipe, same backend, same machine, same run.
+
+    Every field has a sentence in its `help` metadata; the command line's
+    options are made from them. Weight decay is decoupled, as Keras means it: each
+    step takes `learning_rate * weight_decay` of a kernel away. A published L2
+    penalty, which adds `c w` to the gradient under momentum m, decays like
+    `weight_decay = c / (1 - m)` (where `learning_rate * c` is small).
+
+    Raises:
+        ValueError: a value out of range or fields that contradict each other.
+
+    Example:
+        >>> from dlgn_keras.training import Recipe
+        >>> recipe = Recipe(family="dlgn", skeleton="fc:depth=2", epochs=3)
+        >>> Recipe.from_json(recipe.to_json()) == recipe
+        True
+    """
+
+    family: str = _option("dlgn", "dnn, dgn or dlgn")
+    # A text ("fc:depth=4,width=20") is taken too, and parsed.
+    skeleton: Skeleton = _option("fc", "architecture, e.g. fc:depth=4,width=20")
+    data: str = _option("digits", "digits, mnist, cifar10, cifar100, sdi, or an .npz")
+    regime: str = _option(
+        "joint", "how gates are made: joint, frnpf_ii, frnpf_di, flnpf"
+    )
+    gates_from: str | None = _option(
+        None, "flnpf: saved model whose weights make gates"
+    )
+    gate: str | None = _option(None, "soft, hard, straight_through; default by regime")
+    beta: float = _option(4.0, "slope of the soft gate")
+    gate_scale: float = _option(1.0, "factor on every gate")
+    value_input: str = _option("input", "what the value network sees: input or ones")
+    gate_order: tuple[int, ...] | None = _option(None, "permutation of the sites")
+    shallow: bool = _option(False, "gates straight from the input (DLGN-SF)")
+    gating_bias: bool = _option(True, "biases in a DNN or a gating network")
+    value_bias: bool = _option(False, "biases in the value network")
+    batch_norm: bool | None = _option(None, "force batch norm on or off")
+    kernel_initializer: str = _option("he_normal", "Keras initializer of the kernels")
+    optimizer: str = _option("adam", "sgd, adam or adamw")
+    learning_rate: float = _option(1e-3, "highest learning rate")
+    momentum: float = _option(0.9, "momentum, for sgd")
+    nesterov: bool = _option(False, "Nesterov momentum, for sgd")
+    weight_decay: float = _option(0.0, "decoupled weight decay, kernels only")
+    clip_norm: float | None = _option(None, "clip the gradient's global norm")
+    schedule: str = _option("constant", "constant, one_cycle, cosine or piecewise")
+    warmup: float = _option(0.25, "one_cycle: share of the steps with a rising rate")
+    boundaries: tuple[int, ...] = _option((), "piecewise: steps where the rate changes")
+    rates: tuple[float, ...] = _option((), "piecewise: rates, one more than boundaries")
+    batch_size: int = _option(32, "examples a step")
+    epochs: int = _option(30, "passes over the training data")
+    augmentation: str = _option(
+        "none", "none, flip, shift (4 of 32 pixels), shift_flip"
+    )
+    label_smoothing: float = _option(0.0, "share of the label spread over all classes")
+    validation: float = _option(0.0, "share or number of training examples held out")
+    num_train: int | None = _option(None, "use only so many training examples")
+    num_test: int | None = _option(None, "use only so many test examples")
+    precision: str = _option("float32", "float32, mixed_bfloat16 or mixed_float16")
+    seed: int = _option(0, "seed of weights, data order and augmentation")
+
+    def __post_init__(self) -> None:
+        if isinstance(self.skeleton, str):
+            object.__setattr__(self, "skeleton", parse(self.skeleton))
+        for name in ("gate_order", "boundaries", "rates"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, tuple(value))
+        self._check()
+
+    def _check(self) -> None:
+        check_choice("family", self.family, FAMILIES)
+        check_choice("regime", self.regime, REGIMES)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("augmentation", self.augmentation, AUGMENTATIONS)
+        check_choice("precision", self.precision, PRECISIONS)
+        check_choice("value_input", self.value_input, ("input", "ones"))
+        gates.check(self.gate_mode, self.beta, self.gate_scale)
+        check_count("batch_size", self.batch_size)
+        check_count("epochs", self.epochs)
+        for name in ("num_train", "num_test"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name))
+        _check_between("learning_rate", self.learning_rate, 0, None, open_low=True)
+        _check_between("weight_decay", self.weight_decay, 0, None)
+        _check_between("momentum", self.momentum, 0, 1)
+        _check_between("label_smoothing", self.label_smoothing, 0, 1)
+        _check_between("warmup", self.warmup, 0, 1)
+        _check_between("validation", self.validation, 0, None)
+        if self.clip_norm is not None:
+            _check_between("clip_norm", self.clip_norm, 0, None, open_low=True)
+        whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
+        if not whole or not 0 <= self.seed < 2**32:
+            raise ValueError(
+                "`seed` must be a whole number from 0 to 4294967295. "
+                f"Received: seed={self.seed!r}."
+            )
+        if self.regime != "joint" and self.family == "dnn":
+            raise ValueError(
+                "`regime` says how a gating network is made; a dnn has none. "
+                f"Received: family='dnn', regime={self.regime!r}."
+            )
+        if (self.regime == "flnpf") != (self.gates_from is not None):
+            raise ValueError(
+                "`gates_from` and regime 'flnpf' go together: the gates of a trained "
+                f"model. Received: regime={self.regime!r}, "
+                f"gates_from={self.gates_from!r}."
+            )
+        if self.regime == "frnpf_di" and self.gating_bias != self.value_bias:
+            raise ValueError(
+                "`gating_bias` and `value_bias` must be equal where the gating network "
+                "copies the value network (frnpf_di). Received: "
+                f"gating_bias={self.gating_bias}, value_bias={self.value_bias}."
+            )
+        if self.schedule == "piecewise":
+            self._check_pieces()
+
+    def _check_pieces(self) -> None:
+        for boundary in self.boundaries:
+            check_count("boundaries", boundary)
+        for rate in self.rates:
+            _check_between("rates", rate, 0, None)
+        if list(self.boundaries) != sorted(set(self.boundaries)):
+            raise ValueError(
+                f"`boundaries` must rise. Received: boundaries={self.boundaries}."
+            )
+        if len(self.rates) != len(self.boundaries) + 1:
+            raise ValueError(
+                "`rates` must have one entry more than `boundaries`. "
+                f"Received: rates={self.rates}, boundaries={self.boundaries}."
+            )
+
+    @property
+    def gate_mode(self) -> str:
+        """The gate asked for, or what the regime needs: soft trained, hard frozen."""
+        return self.gate or ("soft" if self.regime == "joint" else "hard")
+
+    def replace(self, **changes: Any) -> "Recipe":
+        """Return the recipe with some fields changed."""
+        return from_dict({**self.to_config(), **changes})
+
+    def to_config(self) -> dict[str, Any]:
+        """Return plain values, ready for json."""
+        config = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        config["skeleton"] = config["skeleton"].to_config()
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_config(), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        """Rebuild a recipe from json text; unknown fields are a ValueError."""
+        try:
+            config = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"A recipe must be json: {error}.") from None
+        return from_dict(config)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "Recipe":
+        """Read a recipe from a json file."""
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"No recipe file {str(path)!r}.")
+        return cls.from_json(path.read_text())
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change with any field."""
+        text = json.dumps(self.to_config(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def from_dict(config: Any) -> Recipe:
+    """Return the recipe that a dictionary of fields describes."""
+    if not isinstance(config, dict):
+        raise ValueError(f"A recipe must be a dictionary. Received: {config!r}.")
+    names = [f.name for f in dataclasses.fields(Recipe)]
+    for name in config:
+        if name not in names:
+            raise ValueError(
+                f"A recipe has no field {name!r}.{closest(name, names)} "
+                f"Its fields: {', '.join(names)}."
+            )
+    values = dict(config)
+    if isinstance(values.get("skeleton"), dict):
+        values["skeleton"] = Skeleton.from_config(values["skeleton"])
+    return Recipe(**values)
+
+
+def _check_between(
+    name: str, value: Any, low: float, high: float | None, open_low: bool = False
+) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = number and value == value and value >= low and value < float("inf")
+    fits = fits and not (open_low and value == low)
+    fits = fits and (high is None or value < high)
+    if not fits:
+        bound = f"{'above' if open_low else 'at least'} {low}"
+        bound += "" if high is None else f" and below {high}"
+        raise ValueError(f"`{name}` must be {bound}. Received: {name}={value!r}.")

@@ -1,0 +1,163 @@
+"""Result: what a run measured, and everything needed to make it again."""
+
+import dataclasses
+import platform
+import subprocess
+import zlib
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from dlgn_keras.data import Dataset
+from dlgn_keras.models import GatedModel
+from dlgn_keras.training.files import read_json, write_json
+from dlgn_keras.training.recipe import Recipe, from_dict
+from dlgn_keras.version import __version__
+
+
+@dataclass
+class Result:
+    """Figures of one training run.
+
+    Accuracies are shares, 0 to 1. The last epoch's is the headline; the best
+    epoch's is chosen on the test set, as some papers do, and so is optimistic.
+
+    Fields:
+        recipe: the recipe, as plain values.
+        test_accuracy: on the test set, after the last epoch.
+        best_test_accuracy, best_epoch: the highest over epochs, and which (from 1).
+        validation_accuracy: after the last epoch, None without a validation part.
+        parameters: number of weights of the model.
+        seconds: wall time of training and evaluation, all resumed parts together.
+        seconds_per_epoch: median over epochs, training alone, compilation aside.
+        history: one dictionary per epoch.
+        environment: versions, backend, device, machine, source commit.
+        data: name, number of examples in each part, checksum of the arrays.
+        interruptions: how many times the run was resumed.
+        model: the trained model; not stored in result.json.
+    """
+
+    recipe: dict[str, Any]
+    test_accuracy: float
+    best_test_accuracy: float
+    best_epoch: int
+    validation_accuracy: float | None
+    parameters: int
+    seconds: float
+    seconds_per_epoch: float
+    history: list[dict[str, float]]
+    environment: dict[str, str]
+    data: dict[str, Any] = field(default_factory=dict)
+    interruptions: int = 0
+    model: GatedModel | None = field(default=None, repr=False, compare=False)
+
+    def to_config(self) -> dict[str, Any]:
+        names = [f.name for f in dataclasses.fields(self) if f.name != "model"]
+        return {name: getattr(self, name) for name in names}
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "result.json", self.to_config())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Result":
+        """Read `result.json` of a run folder."""
+        path = Path(folder) / "result.json"
+        if not path.is_file():
+            raise FileNotFoundError(f"No finished run in {str(folder)!r}.")
+        try:
+            return cls(**read_json(path))
+        except TypeError as error:
+            raise ValueError(f"{path} is no result of this version: {error}.") from None
+
+    @property
+    def fingerprint(self) -> str:
+        return from_dict(self.recipe).fingerprint
+
+
+def make_result(
+    recipe: Recipe,
+    net: GatedModel,
+    history: list[dict],
+    data: dict[str, Any],
+    interruptions: int,
+) -> Result:
+    """Sum up a run's history."""
+    tests = [row["test_accuracy"] for row in history]
+    best = max(range(len(tests)), key=tests.__getitem__)
+    seconds = sorted(row["seconds"] for row in (history[1:] or history))
+    return Result(
+        recipe=recipe.to_config(),
+        test_accuracy=tests[-1],
+        best_test_accuracy=tests[best],
+        best_epoch=best + 1,
+        validation_accuracy=history[-1].get("validation_accuracy"),
+        parameters=net.count_params(),
+        seconds=round(sum(row["total_seconds"] for row in history), 2),
+        seconds_per_epoch=seconds[len(seconds) // 2],
+        history=history,
+        environment=environment(),
+        data=data,
+        interruptions=interruptions,
+    )
+
+
+def data_facts(dataset: Dataset) -> dict[str, Any]:
+    """Return a data set's name, its numbers of examples, a checksum of its arrays."""
+    checksum = 0
+    sizes = {}
+    for part in dataset.splits:
+        sizes[part] = len(getattr(dataset, f"y_{part}"))
+        for name in (f"x_{part}", f"y_{part}"):
+            array = np.ascontiguousarray(getattr(dataset, name))
+            checksum = zlib.crc32(array.data.cast("B"), checksum)
+    return {"name": dataset.name, **sizes, "crc32": f"{checksum:08x}"}
+
+
+def environment() -> dict[str, str]:
+    """Return versions, backend, device, machine and source commit of this process."""
+    backend = keras.backend.backend()
+    facts = {
+        "dlgn_keras": __version__,
+        "python": platform.python_version(),
+        "keras": keras.__version__,
+        "backend": backend,
+        backend: metadata.version(backend),
+        "numpy": metadata.version("numpy"),
+        "device": device_name(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "processor": processor_name(),
+    }
+    commit = source_commit()
+    return {**facts, "commit": commit} if commit else facts
+
+
+def device_name() -> str:
+    """Return the device that new tensors lie on, as the backend names it."""
+    device = getattr(keras.ops.zeros(()), "device", "cpu")
+    kind = getattr(device, "device_kind", "")
+    return f"{device} {kind}".strip()
+
+
+def processor_name() -> str:
+    """Return the processor's name, as the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def source_commit() -> str | None:
+    """Return the commit of the checkout this package runs from, if it is one."""
+    folder = Path(__file__).resolve().parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None if done.returncode == 0 else None

@@ -1,0 +1,136 @@
+"""The model that `fit` trains: indices in, logits out, many steps a call.
+
+The data set is a variable of a layer, so it lies on the device once; what
+travels each call is a handful of indices. `model.fit` sees a chunk of steps as
+one batch, and `train_step` runs its steps in a compiled loop.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class ResidentData(keras.layers.Layer):
+    """Look examples up by their index in an array kept on the device.
+
+    Args:
+        x: (n, ...) array of raw inputs, in their own dtype.
+
+    Input shape: (batch,) whole numbers below n.
+    Output shape: (batch, ...) float32.
+    """
+
+    def __init__(self, x: np.ndarray) -> None:
+        super().__init__(trainable=False, name="resident_data", dtype="float32")
+        self.array = self.add_weight(
+            shape=x.shape,
+            dtype=str(x.dtype),
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
+            name="x",
+        )
+        self.array.assign(x)
+        self.built = True
+
+    def call(self, indices: Any) -> Any:
+        return ops.cast(ops.take(self.array, indices, axis=0), "float32")
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        return (*input_shape, *self.array.shape[1:])
+
+    def compute_output_spec(self, indices: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(self.compute_output_shape(indices.shape), "float32")
+
+
+class FirstNonFinite(keras.metrics.Metric):
+    """The first step of the epoch (from 0) whose logits are not finite, or -1."""
+
+    def __init__(self) -> None:
+        super().__init__(name="bad_step", dtype="int32")
+        self.step = self.add_variable((), "zeros", dtype="int32", name="step")
+        self.first = self.add_variable((), "zeros", dtype="int32", name="first")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        self.step.assign(self.step + 1)
+        bad = ops.logical_not(ops.all(ops.isfinite(y_pred)))
+        is_first = ops.logical_and(bad, ops.equal(self.first, 0))
+        self.first.assign(ops.where(is_first, self.step.value, self.first.value))
+
+    def result(self) -> Any:
+        return ops.subtract(self.first, 1)
+
+    def reset_state(self) -> None:
+        self.step.assign(0)
+        self.first.assign(0)
+
+
+class ChunkTrainer(keras.Model):
+    """A functional model whose `train_step` runs every step of a chunk.
+
+    Make it with `make_trainer`; `batch_size` says how many examples one step
+    takes. A chunk is (indices, labels, weights), laid out as `IndexChunks` does.
+    """
+
+    batch_size = 1
+
+    def train_step(self, *arguments: Any) -> Any:
+        """Run the steps of a chunk; the signature is the backend's own."""
+        chunk = arguments[-1]
+        if chunk[0].shape[0] == self.batch_size:
+            return super().train_step(*arguments)
+        batches = tuple(
+            ops.transpose(ops.reshape(part, (self.batch_size, -1))) for part in chunk
+        )
+        loop = {"jax": self._scan, "torch": self._python_loop}.get(
+            keras.backend.backend(), self._graph_loop
+        )
+        return loop(*arguments[:-1], batches)
+
+    def _scan(self, state: Any, batches: tuple) -> Any:
+        step = super().train_step
+
+        def body(state: Any, batch: tuple) -> Any:
+            logs, state = step(state, batch)
+            return state, logs
+
+        state, logs = ops.scan(body, state, batches)
+        return keras.tree.map_structure(lambda log: log[-1], logs), state
+
+    def _graph_loop(self, batches: tuple) -> Any:
+        step = super().train_step
+
+        def body(k: Any, done: Any) -> Any:
+            step(tuple(part[k] for part in batches))
+            return done + 1
+
+        ops.fori_loop(0, ops.shape(batches[0])[0], body, 0)
+        return self.get_metrics_result()
+
+    def _python_loop(self, batches: tuple) -> Any:
+        logs: Any = {}
+        for batch in zip(*batches, strict=True):
+            logs = super().train_step(batch)
+        return logs
+
+
+def make_trainer(
+    net: keras.Model, x: np.ndarray, augmentation: list, batch_size: int
+) -> ChunkTrainer:
+    """Return the trainer of `net` on the array `x`, sharing the net's weights.
+
+    Args:
+        net: the model to train, raw inputs to logits.
+        x: (n, ...) raw inputs of every part of the data set, training part first.
+        augmentation: layers applied to raw inputs while training.
+        batch_size: examples a step.
+    """
+    indices = keras.Input((), dtype="int32", name="indices")
+    inputs = ResidentData(x)(indices)
+    for layer in augmentation:
+        inputs = layer(inputs)
+    trainer = ChunkTrainer(indices, net(inputs), name="trainer")
+    trainer.batch_size = batch_size
+    return trainer

@@ -1,0 +1,78 @@
+"""What every test stands on: the backend's set-up, seeds that replay, tolerances.
+
+The backend is KERAS_BACKEND's, one per process; `python tests/matrix.py` runs all.
+"""
+
+import importlib.util
+import os
+import zlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Tests compile many tiny programs once: cheaper without XLA's later passes.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+if importlib.util.find_spec("torch"):
+    import torch  # before TensorFlow: the other order can hang on import
+
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import settings
+
+settings.register_profile("first calls compile", deadline=None)
+settings.load_profile("first calls compile")
+
+if keras.backend.backend() != "tensorflow":
+    collect_ignore = ["models/test_export.py"]
+
+# The torch job runs with Keras' other data format: models stay channels-last, layers
+# follow the setting.
+if keras.backend.backend() == "torch":
+    keras.config.set_image_data_format("channels_first")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--seed", type=int, help="replay the random draws of a failed run")
+
+
+def pytest_configure(config):
+    chosen = config.getoption("--seed")
+    config.seed = int(np.random.SeedSequence().generate_state(1)[0])
+    if chosen is not None:
+        config.seed = chosen
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    if report.failed:
+        report.sections.append(("seed", f"replay with --seed {item.config.seed}"))
+    return report
+
+
+def _draw(request):
+    return [request.config.seed, zlib.crc32(request.node.nodeid.encode())]
+
+
+@pytest.fixture(autouse=True)
+def _seeded(request):
+    """Weights are drawn afresh on every run, and alike under the same --seed."""
+    state = np.random.SeedSequence([*_draw(request), 1]).generate_state(1)
+    keras.utils.set_random_seed(int(state[0]))
+
+
+@pytest.fixture
+def rng(request):
+    """A generator with a fresh seed, shown on failure; --seed replays it."""
+    return np.random.default_rng(_draw(request))
+
+
+@pytest.fixture
+def mixed_precision():
+    """Layers compute in bfloat16 and keep their variables in float32."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy(before)

@@ -1,0 +1,68 @@
+"""A killed experiment goes on where it was, and ends as if nothing had happened."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from experiments import few
+
+from dlgn_keras.experiments import reproduce
+
+CHANGES = {**few.CHANGES, "epochs": 3, "skeleton": "fc:depth=2,width=6"}
+SCRIPT = f"""
+import sys
+from dlgn_keras.experiments import reproduce
+reproduce("regimes", sys.argv[1], seeds=1, rows=["fc-adam"], changes={CHANGES!r})
+"""
+
+
+def _reproduce(out):
+    return reproduce(
+        "regimes", out, seeds=1, rows=["fc-adam"], progress=False, changes=CHANGES
+    )
+
+
+def test_a_killed_experiment_keeps_its_runs_and_ends_with_the_same_table(tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(killed)],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        # Let the first run finish and the second be under way.
+        while not (few.stamps(killed) and list(killed.glob("runs/*/checkpoint.npz"))):
+            assert process.poll() is None, "It ended before it could be killed."
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    before = few.stamps(killed)
+    assert 1 <= len(before) < 5
+    table = _reproduce(killed)
+    after = few.stamps(killed)
+    assert before.items() <= after.items()  # nothing finished was trained again
+    assert len(after) == 5
+    results = [json.loads(p.read_text()) for p in killed.glob("runs/*/result.json")]
+    assert sum(result["interruptions"] for result in results) == 1
+    assert table.lines == _reproduce(whole).lines
+
+
+def test_more_seeds_train_only_what_is_new(tmp_path):
+    options = {
+        "rows": ["c4gap-digits"],
+        "progress": False,
+        "changes": {**CHANGES, "epochs": 1},
+    }
+    one = reproduce("families", tmp_path, seeds=1, **options)
+    before = few.stamps(tmp_path)
+    two = reproduce("families", tmp_path, seeds=2, **options)
+    after = few.stamps(tmp_path)
+    assert before.items() <= after.items()
+    assert (len(before), len(after)) == (3, 6)
+    assert [line["seeds"] for line in one.lines] == [1] * 3
+    assert [line["seeds"] for line in two.lines] == [2] * 3

@@ -1,0 +1,223 @@
+"""Contributions add up to the logit, and each is the sum of its paths."""
+
+import numpy as np
+import oracle
+import pytest
+import tiny
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from keras import ops
+from tolerances import assert_close, distance
+
+import dlgn_keras as dk
+from dlgn_keras import interpret, paths
+from dlgn_keras.data import Preprocessing
+from dlgn_keras.interpret.dual import ValueWalk
+from dlgn_keras.interpret.gradients import input_gradients
+from dlgn_keras.skeletons import AveragePool, Conv, Dense, Flatten, GlobalPool, Residual
+
+MODELS = [
+    ("dnn", "fc", {}),
+    ("dnn", "resnet", {}),
+    ("dnn", tiny.MAX_POOL, {}),
+    ("dgn", "gconv_valid", {"gate": "hard"}),
+    ("dgn", "dense_residual", {"value_bias": True}),
+    ("dlgn", "vgg16", {"value_bias": True}),
+    ("dlgn", "resnet", {"value_input": "ones"}),
+    ("dlgn", "c4gap", {"gate": "straight_through", "gate_order": (2, 1, 0)}),
+    ("dlgn", "sequence", {"gate_scale": 1.1}),
+    ("dlgn", "gconv", {"shallow": True}),
+]
+
+
+def totals(explanation):
+    contributions = explanation.contributions
+    return contributions.reshape(len(contributions), -1).sum(1) + explanation.bias
+
+
+def chosen(logits, target):
+    return np.asarray(logits)[np.arange(len(target)), target]
+
+
+@pytest.mark.parametrize(("family", "kind", "options"), MODELS)
+def test_contributions_are_the_sums_of_the_paths_from_each_entry(
+    rng, family, kind, options
+):
+    net = tiny.build(family, kind, **options)
+    x = tiny.examples(rng, kind, 2)
+    found = interpret.explain(net, x, target=[1, 0])
+    network, z = oracle.stages(net), oracle.value_input(net, x)
+    for i, gates in enumerate(oracle.gates(net, x)):
+        truth = paths.contributions(network, z[i], gates, int(found.target[i]))
+        assert_close(found.contributions[i], truth.inputs)
+        assert_close(found.bias[i], truth.bias)
+
+
+def skeletons_at_random():
+    convs = st.builds(
+        Conv,
+        st.integers(1, 4),
+        st.integers(1, 4),
+        st.integers(1, 2),
+        st.sampled_from(["same", "circular"]),
+        st.booleans(),
+        st.booleans(),
+    )
+    inner = st.builds(Conv, st.just(3), st.integers(1, 3), batch_norm=st.booleans())
+    project = st.builds(Conv, st.just(3), st.just(1), gated=st.just(False))
+    blocks = st.builds(
+        Residual,
+        st.lists(inner, min_size=1, max_size=2).map(tuple),
+        project.map(lambda stage: (stage,)),
+        st.booleans(),
+    )
+    images = st.lists(st.one_of(convs, blocks), min_size=1, max_size=3)
+    pools = st.lists(st.just(AveragePool(2)), max_size=1)
+    ends = st.sampled_from([(Flatten(),), (GlobalPool(),)])
+    dense = st.builds(Dense, st.integers(1, 5), st.booleans()).map(lambda d: (d,))
+    parts = st.tuples(pools.map(tuple), images.map(tuple), ends, dense)
+    made = parts.map(lambda p: dk.skeletons.Skeleton(p[0] + p[1] + p[2] + p[3]))
+    return made.filter(fits)
+
+
+def fits(skeleton):
+    """Whether no circular window is larger than its image."""
+    try:
+        return bool(dk.skeletons.output_shapes(skeleton, (9, 8, 2)))
+    except ValueError:
+        return False
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],  # shrinking builds hundreds of models
+    suppress_health_check=list(HealthCheck),
+)
+@given(
+    skeletons_at_random(),
+    st.sampled_from(["dnn", "dgn", "dlgn"]),
+    st.sampled_from(["hard", "soft", "straight_through"]),
+    st.sampled_from(["input", "ones"]),
+    st.integers(0, 2**31),
+)
+def test_completeness_holds_on_random_skeletons(
+    skeleton, family, gate, value_input, seed
+):
+    options = {"gate": gate, "value_input": value_input} if family != "dnn" else {}
+    net = tiny.build(family, (skeleton, (9, 8, 2)), seed=seed, **options)
+    x = np.random.default_rng(seed).normal(size=(3, 9, 8, 2)).astype("float32")
+    found = interpret.explain(net, x)
+    expected = chosen(net.predict(x, verbose=0), found.target)
+    assert distance(totals(found), expected) < 1e-4
+
+
+def test_a_weight_perturbed_after_the_gates_were_taken_breaks_completeness(rng):
+    net = tiny.build("dlgn", "vgg16")
+    walk = ValueWalk(net)
+    state = walk.forward(tiny.examples(rng, "vgg16"))
+    target = np.zeros(3, int)
+
+    def gap(walk):
+        back = walk.back(state, target)
+        row = ops.convert_to_numpy(back.row)
+        offset = ops.convert_to_numpy(back.offset)
+        total = (row * state.inputs).reshape(3, -1).sum(1) + offset
+        return distance(total, state.logits[:, 0])
+
+    assert gap(walk) < 1e-5
+    walk.parameters["conv_1"].kernel[1, 1, 0, 0] += 0.5
+    assert gap(walk) > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["fc", "resnet", tiny.MAX_POOL], ids=str)
+def test_a_dnn_without_bias_has_input_times_gradient(rng, kind):
+    skeleton, shape = tiny.KINDS[kind] if isinstance(kind, str) else kind
+    net = dk.DNN(skeleton.with_batch_norm(False), shape, 4, use_bias=False)
+    x = rng.normal(size=(5, *shape)).astype("float32")
+    found = interpret.explain(net, x)
+    gradient = input_gradients(net, x, found.target)
+    assert_close(found.contributions, x * gradient)
+    assert not found.bias.any()
+
+
+def test_contributions_of_a_biased_soft_dlgn_are_not_input_times_gradient(rng):
+    net = tiny.build("dlgn", "fc")
+    x = tiny.examples(rng, "fc")
+    found = interpret.explain(net, x)
+    gradient = input_gradients(net, x, found.target)
+    assert distance(found.contributions, x * gradient) > 1e-3
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_contributions_are_of_the_preprocessed_input(rng, family):
+    make = dk.models.FAMILIES[family]
+    preprocessing = Preprocessing(scale=(0.5, 2.0), offset=(0.3, -0.1))
+    net = make(dk.skeletons.c4gap(3), (5, 4, 2), 3, preprocessing=preprocessing)
+    x = rng.normal(size=(4, 5, 4, 2)).astype("float32")
+    x[:, 2, 1] = [-0.6, 0.05]  # where the network sees zero
+    found = interpret.explain(net, x)
+    assert_close(totals(found), chosen(net.predict(x, verbose=0), found.target))
+    assert np.abs(found.contributions[:, 2, 1]).max() < 1e-6
+    assert np.abs(found.contributions).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "value_input"),
+    [("dnn", "fc", None), ("dgn", "c4gap", "ones"), ("dlgn", "resnet", "input")],
+)
+def test_a_gates_contribution_is_what_closing_it_takes_away(
+    rng, family, kind, value_input
+):
+    options = {} if value_input is None else {"value_input": value_input}
+    net = tiny.build(family, kind, **options)
+    x = tiny.examples(rng, kind, 2)
+    found = interpret.gate_contributions(net, x, target=1)
+    gates = {site: array.copy() for site, array in net.gates(x).items()}
+    before = oracle.value_logits(net, x, gates)[:, 1]
+    for site, array in gates.items():
+        for unit in list(np.ndindex(*array.shape[1:]))[:4]:
+            kept = array[(slice(None), *unit)].copy()
+            array[(slice(None), *unit)] = 0
+            after = oracle.value_logits(net, x, gates)[:, 1]
+            array[(slice(None), *unit)] = kept
+            assert_close(found[site][(slice(None), *unit)], before - after)
+
+
+def test_gate_contributions_of_a_chain_without_bias_add_up_at_every_site(rng):
+    net = dk.DLGN(dk.skeletons.c4gap(3), (4, 4, 2), 3, value_input="ones")
+    x = rng.normal(size=(3, 4, 4, 2))
+    logits = net.predict(x, verbose=0)[:, 2]
+    for array in interpret.gate_contributions(net, x, target=2).values():
+        assert_close(array.reshape(3, -1).sum(1), logits)
+
+
+def test_batches_change_nothing_and_the_value_input_is_named(rng):
+    net = tiny.build("dlgn", "fc", value_input="ones")
+    x = tiny.examples(rng, "fc", 5)
+    whole, cut = interpret.explain(net, x), interpret.explain(net, x, batch_size=2)
+    for a, b in zip(whole[:4], cut[:4], strict=True):
+        assert_close(a, b)
+    assert whole.value_input == "ones"
+    assert whole.target.tolist() == net.predict(x, verbose=0).argmax(1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (2, "class from 0 to 1"),
+        (-1, "class from 0 to 1"),
+        ([0, 1], "one class per example"),
+        (0.5, "one class per example"),
+    ],
+)
+def test_a_bad_target_is_refused(rng, target, message):
+    net = tiny.build("dnn", "fc")
+    with pytest.raises(ValueError, match=message):
+        interpret.explain(net, tiny.examples(rng, "fc"), target)
+
+
+def test_another_kind_of_model_is_refused():
+    with pytest.raises(TypeError, match="`net` must be a"):
+        interpret.explain(object(), np.ones((1, 4)))

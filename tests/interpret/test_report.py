@@ -1,0 +1,253 @@
+"""The report: its numbers are the API's, it stands alone, a browser runs it."""
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import tiny
+from PIL import Image
+
+import dlgn_keras as dk
+from dlgn_keras import interpret
+from dlgn_keras.data import Preprocessing
+
+
+def build(family, channels=3, **options):
+    skeleton = dk.skeletons.c4gap(4, depth=2)
+    return tiny.build(family, (skeleton, (8, 8, channels)), **options)
+
+
+class Reader(HTMLParser):
+    """Collects what a page holds."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.images, self.addresses, self.cells, self.headings = [], [], [], []
+        self.inside = ""
+        self.feed(page)
+        found = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)
+        self.data = json.loads(found.group(1))
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.inside = tag
+        if tag == "img":
+            self.images.append(given)
+        self.addresses += [given[k] for k in ("src", "href", "action") if k in given]
+        if tag == "td" and "data-value" in given:
+            self.cells.append(float(given["data-value"]))
+
+    def handle_data(self, data):
+        if self.inside == "h2" and data.strip():
+            self.headings.append(data)
+
+
+@pytest.fixture
+def page(rng, tmp_path):
+    net, twin = build("dlgn", value_bias=True), build("dnn")
+    x = rng.uniform(size=(2, 8, 8, 3))
+    names = ["<b>cat</b>", "</script>"]
+    path = interpret.report(net, x, tmp_path / "page.html", twin, names, num_paths=4)
+    return net, twin, x, path
+
+
+def test_the_numbers_on_the_page_are_those_of_the_api(page):
+    net, twin, x, path = page
+    read = Reader(path.read_text())
+    found = interpret.explain(net, x)
+    other = interpret.explain(twin, x, found.target)
+    for i in range(2):
+        for label, e in {"DLGN": found, "DNN": other}.items():
+            numbers = read.data["numbers"][f"{i}/{label}"]
+            assert numbers["target"] == found.target[i]
+            total = numbers["contributions"] + numbers["bias"]
+            assert total == pytest.approx(numbers["logit"], abs=1e-4)
+            shown = np.array(read.data["maps"][f"{i}/{label}"])
+            np.testing.assert_allclose(shown, e.contributions[i].sum(-1), rtol=1e-5)
+            for logit in e.logits[i]:
+                assert any(abs(cell - logit) < 1e-4 for cell in read.cells)
+        top = interpret.top_paths(net, x[i], k=4, include_bias=False)
+        expected = [path.contribution for path in top.paths]
+        assert read.data["numbers"][f"{i}/paths"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_page_needs_no_network_and_every_picture_has_words(page):
+    *_, path = page
+    read = Reader(path.read_text())
+    assert all(address.startswith("data:") for address in read.addresses)
+    assert len(read.images) > 10
+    assert all(len(image["alt"]) > 10 for image in read.images)
+    first = read.images[0]["src"].split(",")[1]
+    assert Image.open(io.BytesIO(base64.b64decode(first))).size == (8, 8)
+
+
+def test_names_are_text_and_no_markup(page):
+    *_, path = page
+    assert "<b>cat" not in path.read_text()
+    assert path.read_text().count("</script>") == 2
+
+
+def test_a_dnns_filters_are_called_local(rng, tmp_path):
+    x = rng.uniform(size=(1, 8, 8, 3))
+    of_dnn = interpret.report(build("dnn"), x, tmp_path / "a.html").read_text()
+    of_dlgn = interpret.report(build("dlgn"), x, tmp_path / "b.html").read_text()
+    assert "Local filters of the gates" in of_dnn
+    assert "Filters of the gates" in of_dlgn
+    assert "Local filter" not in of_dlgn
+
+
+def test_a_broken_run_leaves_no_page(rng, tmp_path, monkeypatch):
+    module = interpret.report.__globals__
+    monkeypatch.setattr(module["Page"], "render", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        interpret.report(
+            build("dnn"), rng.uniform(size=(1, 8, 8, 3)), tmp_path / "p.html"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def chromium(path, folder, *options):
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    assert found, "Chromium is needed: apt-get install chromium"
+    quiet = "gpu quic background-networking component-update sync".split()
+    command = [found, "--headless", "--no-sandbox", "--no-first-run"]
+    command += [f"--disable-{word}" for word in quiet]
+    command += [f"--user-data-dir={folder}", "--enable-logging=stderr", *options]
+    return subprocess.run(
+        [*command, path.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+
+
+@pytest.mark.slow
+def test_chromium_runs_the_page_without_an_error(page, tmp_path):
+    net, _, x, path = page
+    probe = path.with_name("probe.html")
+    script = """<script>
+      const heads = [...document.querySelectorAll("th button")];
+      heads[1].click(); heads[1].click();
+      const body = document.querySelector("tbody");
+      const cells = [...body.rows].map(r => r.children[1].dataset.value);
+      const image = document.querySelector("[data-map] img");
+      image.focus();
+      image.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowUp"}));
+      const value = image.parentNode.querySelector(".value").textContent;
+      document.body.insertAdjacentHTML("beforeend",
+        `<pre id="probe">${JSON.stringify({cells, value,
+          wide: document.documentElement.scrollWidth})}</pre>`);
+    </script></body>"""
+    probe.write_text(path.read_text().replace("</body>", script))
+    run = chromium(probe, tmp_path / "user", "--window-size=500,900", "--dump-dom")
+    assert 'data-ready="yes"' in run.stdout
+    assert "CONSOLE" not in run.stderr
+    told = json.loads(re.search(r'<pre id="probe">(.*?)</pre>', run.stdout).group(1))
+    cells = [float(cell) for cell in told["cells"]]
+    assert cells == sorted(cells)
+    shown = interpret.explain(net, x[:1]).contributions[0].sum(-1)[3, 4]
+    assert told["value"].startswith("row 3, column 4: ")
+    assert float(told["value"].split(": ")[1]) == pytest.approx(shown, rel=1e-3)
+    assert told["wide"] <= 500
+
+
+@pytest.mark.slow
+def test_chromium_would_report_an_error(page, tmp_path):
+    *_, path = page
+    broken = path.with_name("broken.html")
+    broken.write_text(path.read_text().replace("const data =", "const date ="))
+    run = chromium(broken, tmp_path / "user", "--dump-dom")
+    assert "CONSOLE" in run.stderr
+    assert 'data-ready="yes"' not in run.stdout
+
+
+def saved(folder, mode, size=(8, 8), **options):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 256, (size[1], size[0], 3), np.uint8)
+    picture = Image.fromarray(values)
+    if mode == "I;16":
+        picture = Image.fromarray(values[..., 0].astype(np.uint16) * 257)
+    elif mode != "RGB":
+        picture = picture.convert(mode)
+    path = folder / f"{mode.replace(';', '')}.png"
+    picture.save(path, **options)
+    return path, values
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "1", "I;16"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_mode_becomes_an_input(tmp_path, mode, channels):
+    net = build("dnn", channels)
+    path, _ = saved(tmp_path, mode, (13, 9))
+    loaded = interpret.load_image(path, net)
+    assert loaded.raw.shape == (8, 8, channels)
+    assert 0 <= loaded.raw.min() < 100 < loaded.raw.max() <= 255
+    assert "from 13 x 9 to 8 x 8" in loaded.notes[-1]
+
+
+def test_a_picture_of_the_right_kind_is_taken_as_it_is(tmp_path):
+    path, values = saved(tmp_path, "RGB")
+    loaded = interpret.load_image(path, build("dnn"))
+    assert loaded.notes == ()
+    np.testing.assert_array_equal(loaded.raw, values)
+
+
+def test_pixels_are_scaled_to_the_raw_range(tmp_path):
+    net = build("dnn", preprocessing=Preprocessing(raw_range=(-1, 1)))
+    path, values = saved(tmp_path, "RGB")
+    raw = interpret.load_image(path, net).raw
+    np.testing.assert_allclose(raw, values / 127.5 - 1, atol=1e-6)
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    rgba = np.zeros((8, 8, 4), np.uint8)
+    rgba[:4, :, 3] = 255
+    Image.fromarray(rgba).save(tmp_path / "a.png")
+    raw = interpret.load_image(tmp_path / "a.png", build("dnn")).raw
+    assert raw[:4].max() == 0
+    assert raw[4:].min() == 255
+
+
+def test_exif_rotation_is_undone(tmp_path):
+    _, values = saved(tmp_path, "RGB")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to look at it
+    Image.fromarray(values).save(tmp_path / "turned.png", exif=exif)
+    loaded = interpret.load_image(tmp_path / "turned.png", build("dnn"))
+    np.testing.assert_array_equal(loaded.raw, np.rot90(values, -1))
+    assert "EXIF" in loaded.notes[0]
+
+
+def test_a_file_that_is_no_image_is_refused(tmp_path):
+    (tmp_path / "a.png").write_text("no image")
+    with pytest.raises(ValueError, match="none that Pillow reads"):
+        interpret.load_image(tmp_path / "a.png", build("dnn"))
+    path, _ = saved(tmp_path, "RGB")
+    (tmp_path / "half.png").write_bytes(path.read_bytes()[:120])
+    with pytest.raises(ValueError, match="cannot be read"):
+        interpret.load_image(tmp_path / "half.png", build("dnn"))
+    with pytest.raises(FileNotFoundError, match="No image file"):
+        interpret.load_image(tmp_path / "none.png", build("dnn"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"images": []}, ValueError, "must hold an image"),
+        ({"images": [np.ones((4, 4, 3))]}, ValueError, "arrays of shape"),
+        ({"class_names": ["one"]}, ValueError, "2 names"),
+        ({"twin": 3}, TypeError, "must be a"),
+        ({"out": "/nowhere/page.html"}, FileNotFoundError, "No folder"),
+    ],
+)
+def test_bad_arguments_are_refused(tmp_path, arguments, error, message):
+    given = {"images": [np.ones((8, 8, 3))], "out": tmp_path / "p.html"} | arguments
+    with pytest.raises(error, match=message):
+        interpret.report(build("dnn"), **given)

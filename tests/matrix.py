@@ -1,0 +1,119 @@
+"""Run the tests once per backend, each in a process of its own.
+
+    python tests/matrix.py [--backends tensorflow,jax,torch] [--at-once 2] [pytest ...]
+
+Everything else goes to pytest. Ends with a verdict and each run's closing lines;
+the exit code is 1 if any run failed.
+"""
+
+import argparse
+import importlib.util
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+BACKENDS = ("tensorflow", "jax", "torch")
+CLOSING_LINES = 12
+PRINTING = threading.Lock()
+# What has no backend in it, or starts every backend itself: once is enough.
+ONCE = [
+    f"--ignore=tests/{name}"
+    for name in (
+        "data",
+        "skeletons",
+        "test_backends.py",
+        "test_doctests.py",
+        "test_imports.py",
+        "test_paths.py",
+    )
+]
+
+
+class Run(NamedTuple):
+    """One backend's outcome: pytest's exit code, its last lines, wall seconds."""
+
+    backend: str
+    code: int
+    closing: list[str]
+    seconds: float
+
+
+def say(line):
+    with PRINTING:
+        print(line, flush=True)
+
+
+def run(backend, arguments, threads):
+    """Run pytest under one backend, its lines shown as they come."""
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if threads:  # runs side by side share the cores
+        environment["OMP_NUM_THREADS"] = str(threads)
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    closing = deque(maxlen=CLOSING_LINES)
+    for line in process.stdout or ():
+        say(f"[{backend}] {line.rstrip()}")
+        closing.append(line.rstrip())
+    return Run(backend, process.wait(), list(closing), time.monotonic() - start)
+
+
+def closing_lines(lines):
+    """The last lines that matter: failures by name, and pytest's count."""
+    marks = ("FAILED", "ERROR")
+    return [line for line in lines[:-1] if line.startswith(marks)] + lines[-1:]
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    installed = [b for b in BACKENDS if importlib.util.find_spec(b)]
+    parser.add_argument("--backends", default=",".join(installed))
+    parser.add_argument("--at-once", type=int, default=min(2, os.cpu_count() or 1))
+    options, arguments = parser.parse_known_args(argv)
+    backends = options.backends.split(",")
+    unknown = sorted(set(backends) - set(installed))
+    if unknown or options.at_once < 1:
+        parser.error(
+            f"--backends must be among the installed {', '.join(installed)} and "
+            f"--at-once at least 1. Received: {options.backends}, {options.at_once}."
+        )
+    cores = os.cpu_count() or 1
+    threads = max(1, cores // options.at_once) if options.at_once > 1 else 0
+
+    def job(backend):
+        extra = [] if backend == backends[0] else ONCE
+        return run(backend, [*extra, *arguments], threads)
+
+    with ThreadPoolExecutor(options.at_once) as pool:
+        runs = list(pool.map(job, backends))
+    failed = [done.backend for done in runs if done.code]
+    verdict = f"failed on {', '.join(failed)}" if failed else "passed on every backend"
+    say(f"\nmatrix: {verdict} ({', '.join(backends)})")
+    for done in runs:
+        say(f"\n== {done.backend}: {done.seconds:.0f} s")
+        for line in closing_lines(done.closing):
+            say(line)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

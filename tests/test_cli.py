@@ -1,0 +1,212 @@
+"""The command line: what it prints, what it leaves behind, how it refuses."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from dlgn_keras import __version__
+from dlgn_keras.cli import main
+from dlgn_keras.launch import choose_backend, is_command_line
+from dlgn_keras.training import Recipe, load_trained
+
+TINY = ["--skeleton", "fc:depth=2,width=8", "--epochs", "2", "--num-train", "200"]
+TINY += ["--num-test", "100"]
+
+
+def run_json(capsys, *arguments: str) -> dict:
+    assert main([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+
+def test_compare_measures_what_its_models_do(tmp_path, capsys):
+    report = run_json(capsys, "compare", *TINY, "--seeds", "2", "--out", str(tmp_path))
+    rows = {row["family"]: row for row in report["rows"]}
+    assert list(rows) == ["dnn", "dgn", "dlgn"]
+    for family, row in rows.items():
+        folders = [tmp_path / f"{family}_seed{seed}" for seed in (0, 1)]
+        measured = [
+            run_json(capsys, "evaluate", str(folder), "--data", "digits")["accuracy"]
+            for folder in folders
+        ]
+        # The runs saw a cut of the test set; their models answer on all of it.
+        assert all(0 <= share <= 1 for share in measured)
+        results = [json.loads((f / "result.json").read_text()) for f in folders]
+        last = [result["history"][-1]["test_accuracy"] for result in results]
+        assert row["test_accuracy"] == pytest.approx(np.mean(last))
+        assert row["test_accuracy_std"] == pytest.approx(np.std(last, ddof=1))
+        assert row["ratio_to_dnn"] == pytest.approx(
+            row["test_accuracy"] / rows["dnn"]["test_accuracy"]
+        )
+        assert row["parameters"] == load_trained(str(folders[0])).count_params()
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "result.json").read_text())["rows"] == report["rows"]
+
+
+def test_the_table_shows_the_same_figures_as_json(tmp_path, capsys):
+    arguments = ["compare", *TINY, "--families", "dnn,dlgn", "--out", str(tmp_path)]
+    report = run_json(capsys, *arguments)
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    for row in report["rows"]:
+        assert f"{100 * row['test_accuracy']:.2f}" in printed
+        assert f"{row['parameters']:,}" in printed
+
+
+def test_train_leaves_a_whole_run_folder(tmp_path, capsys):
+    out = tmp_path / "run"
+    report = run_json(
+        capsys, "train", "digits", *TINY, "--out", str(out), "--seed", "3"
+    )
+    assert sorted(path.name for path in out.iterdir()) == [
+        "log.csv",
+        "model.keras",
+        "recipe.json",
+        "result.json",
+    ]
+    with (out / "log.csv").open() as file:
+        log = list(csv.DictReader(file))
+    assert [float(row["loss"]) for row in log] == [
+        row["loss"] for row in report["history"]
+    ]
+    recipe = Recipe.from_file(out / "recipe.json")
+    assert (recipe.seed, recipe.epochs, recipe.family) == (3, 2, "dlgn")
+    # A recipe file trains the same run again.
+    again = run_json(
+        capsys, "train", str(out / "recipe.json"), "--out", str(tmp_path / "again")
+    )
+    assert again["recipe"] == report["recipe"]
+    if keras.backend.backend() != "torch":  # bits are promised by no torch release
+        assert again["test_accuracy"] == report["test_accuracy"]
+
+
+BAD = [
+    (["compare", "--families", "dnx"], "dnn, dgn, dlgn", "Did you mean 'dnn'?"),
+    (["compare", "--data", "digts"], "digits, mnist", "Did you mean 'digits'?"),
+    (["compare", "--skeleton", "c4gp"], "fc, vconv", "Did you mean 'c4gap'?"),
+    (["compare", "--beta", "0"], "above 0", "beta=0.0"),
+    (["compare", "--beta", "nan"], "above 0", "beta=nan"),
+    (["compare", "--seeds", "0"], "at least 1", "seeds=0"),
+    (["compare", "--skeleton", "vgg16"], "window of 2", "(1, 1, 512)"),
+    (["compare", "--skeleton", "resnet21"], "6n + 2", "depth=21"),
+    (["compare", "--skeleton", "fc:depht=3"], "depth, width", "Did you mean 'depth'?"),
+    (["compare", "--skeleton", "fc:depth=2-3"], "whole number", "depth='2-3'"),
+    (["train", "onecycle-c4gap-cifar11"], "No recipe", "onecycle-c4gap-cifar10"),
+    (["train", "--gate-order", "0,0,1,2,3"], "permutation of 0..4", "(0, 0, 1, 2, 3)"),
+    (["train", "--augmentation", "flop"], "none, flip", "augmentation='flop'"),
+    (["train", "missing.json"], "No recipe file", "missing.json"),
+    (["evaluate", "nowhere"], "No preset is called", "nowhere"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "expected", "received"), BAD)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments, expected, received, tmp_path, capsys
+):
+    if arguments[0] != "evaluate":
+        arguments = [*arguments, "--out", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    streams = capsys.readouterr()
+    (line,) = streams.err.strip().splitlines()
+    assert line.startswith(f"dlgn-keras {arguments[0]}: ")
+    assert expected in line
+    assert received in line
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_gates_that_clash_in_shape_are_named(tmp_path, capsys):
+    arguments = ["train", "--skeleton", "gconv:filters=4-8,units=8", "--gate-order"]
+    assert main([*arguments, "1,0,2", "--out", str(tmp_path / "out")]) == 2
+    assert "gates of conv_1 have shape (8, 8, 4)" in capsys.readouterr().err
+
+
+def test_max_pooling_is_refused_in_a_gated_skeleton(tmp_path, capsys):
+    skeleton = tmp_path / "max.json"
+    skeleton.write_text(
+        '{"stages": [{"kind": "conv", "filters": 2}, {"kind": "max_pool"},'
+        ' {"kind": "global_pool"}]}'
+    )
+    assert main(["train", "--skeleton", str(skeleton), "--out", str(tmp_path)]) == 2
+    assert "max pooling is not linear" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("where", ["/proc/nowhere", "a file"])
+def test_an_unwritable_output_folder_is_named(where, tmp_path, capsys):
+    if where == "a file":
+        where = str(tmp_path / "file")
+        (tmp_path / "file").write_text("in the way")
+    assert main(["compare", *TINY, "--out", where]) == 2
+    error = capsys.readouterr().err
+    assert "`out` must be a folder one can write in" in error
+    assert where in error
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"y_test": np.full(20, 7)}, "7"),
+        ({"x_train": np.full((40, 3), np.nan, "float32")}, "120"),
+        ({"x_test": None}, "x_test"),
+    ],
+)
+def test_a_bad_npz_is_refused_by_its_array(change, expected, tmp_path, capsys, rng):
+    arrays = {
+        "x_train": rng.normal(size=(40, 3)).astype("float32"),
+        "y_train": np.arange(40) % 2,
+        "x_test": rng.normal(size=(20, 3)).astype("float32"),
+        "y_test": np.arange(20) % 2,
+    }
+    arrays |= change
+    path = tmp_path / "own.npz"
+    np.savez(path, **{k: v for k, v in arrays.items() if v is not None})
+    arguments = ["train", "--data", str(path), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert next(iter(change)) in line
+    assert expected in line
+
+
+def test_a_model_of_other_classes_is_not_evaluated(tmp_path, capsys, rng):
+    out = tmp_path / "run"
+    run_json(capsys, "train", "digits", *TINY, "--out", str(out))
+    path = tmp_path / "own.npz"
+    x, y = rng.uniform(size=(20, 8, 8, 1)).astype("float32"), np.arange(20) % 3
+    np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
+    assert main(["evaluate", str(out), "--data", str(path)]) == 2
+    assert "the model's 10 classes" in capsys.readouterr().err
+
+
+def test_help_names_every_field_of_a_recipe(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for field in Recipe.__dataclass_fields__:
+        assert f"--{field.replace('_', '-')} " in text
+
+
+@pytest.mark.parametrize(
+    ("argv", "backend"),
+    [
+        (["python", "/x/bin/dlgn-keras", "train", "--backend", "torch"], "torch"),
+        (["python", "-m", "dlgn_keras", "train", "--backend=jax"], "jax"),
+        (["python", "script.py", "--backend", "torch"], None),
+        (["python", "-m", "pytest", "--backend", "torch"], None),
+    ],
+)
+def test_the_backend_is_chosen_for_our_program_alone(argv, backend):
+    environ = {"KERAS_BACKEND": "tensorflow"}
+    choose_backend(argv, environ)
+    assert is_command_line(argv) == (backend is not None)
+    assert environ["KERAS_BACKEND"] == (backend or "tensorflow")
+
+
+def test_python_m_runs_the_same_program():
+    command = [sys.executable, "-m", "dlgn_keras", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == __version__
+    assert done.stderr == ""

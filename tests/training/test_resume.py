@@ -1,0 +1,156 @@
+"""A run killed with `kill -9`, three times over, ends with the very same bits."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from dlgn_keras.training import Result, checkpoint, fit, load_trained, run
+from dlgn_keras.training.recipe import Recipe
+
+# Everything that is drawn or averaged while training: augmentation, batch norm,
+# data order, momentum, a schedule; seven batches an epoch, the last not full.
+RECIPE = Recipe(
+    skeleton="c4gap:width=4,depth=2", batch_norm=True, augmentation="shift_flip",
+    optimizer="sgd", learning_rate=0.05, weight_decay=1e-3, schedule="one_cycle",
+    num_train=120, num_test=40, validation=20, batch_size=16, epochs=6, seed=3,
+)  # fmt: skip
+TRAIN = """
+from dlgn_keras.training import Recipe, fit, run
+run.LONGEST_CHUNK = 2
+fit(Recipe.from_json(sys.argv[1]), sys.argv[2], progress=False)
+"""
+# Moment -> (how the process ends itself there, epochs that are kept by then).
+KILLS = {
+    "before the first checkpoint": (
+        """
+from dlgn_keras.training.callbacks import Epochs
+def on_train_batch_end(self, batch, logs=None):
+    os.kill(os.getpid(), signal.SIGKILL)
+Epochs.on_train_batch_end = on_train_batch_end
+""",
+        0,
+    ),
+    "in the middle of the third epoch": (
+        """
+from dlgn_keras.training.callbacks import Epochs
+def on_train_batch_end(self, batch, logs=None):
+    if len(self.history) == 2 and batch > 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+Epochs.on_train_batch_end = on_train_batch_end
+""",
+        2,
+    ),
+    "while the fifth checkpoint is written": (
+        """
+import numpy as np
+savez, written = np.savez, []
+def half(path, **arrays):
+    savez(path, **arrays)
+    written.append(path)
+    if len(written) == 3:
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+np.savez = half
+""",
+        4,
+    ),
+}
+
+
+def start(folder, before=""):
+    """Run the recipe in a process of its own; the same command every time."""
+    return subprocess.run(
+        [
+            sys.executable, "-c", "import os, signal, sys\n" + before + TRAIN,
+            RECIPE.to_json(), str(folder),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+
+
+def figures(result):
+    timed = ("seconds", "total_seconds")
+    return [{k: v for k, v in r.items() if k not in timed} for r in result.history]
+
+
+def test_a_run_killed_at_three_moments_ends_with_the_bits_of_an_uninterrupted_one(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(run, "LONGEST_CHUNK", 2)
+    folder = tmp_path / "run"
+    for moment, (kill, kept) in KILLS.items():
+        killed = start(folder, kill)
+        assert killed.returncode == -signal.SIGKILL, (moment, killed.stderr)
+        assert (folder / "checkpoint.npz").is_file() == (kept > 0)
+        log = folder / "log.csv"
+        rows = log.read_text().splitlines()[1:] if log.is_file() else []
+        assert len(rows) == kept, moment
+    torn = [path.name for path in folder.glob(".*.part*")]
+    assert len(torn) == 1
+
+    done = start(folder)
+    assert done.returncode == 0, done.stderr
+    result = Result.load(folder)
+    assert result.interruptions == 2
+    assert {path.name for path in folder.iterdir()} == {
+        "recipe.json", "log.csv", "model.keras", "result.json",
+    }  # fmt: skip
+
+    whole = fit(RECIPE, progress=False)
+    assert figures(result) == figures(whole)
+    ours, theirs = load_trained(str(folder)).get_weights(), whole.model.get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("lost", ["seed", "moving_mean", "momentum", "iteration"])
+def test_each_kind_of_state_is_needed_for_the_same_bits(lost, tmp_path, monkeypatch):
+    """The broken twin: a checkpoint that forgets one kind of variable."""
+    recipe = RECIPE.replace(epochs=2, skeleton="fc:depth=1,width=4")
+    whole = fit(recipe, progress=False).model.get_weights()
+
+    class Stop(Exception):
+        pass
+
+    def save_and_stop(*arguments):
+        save(*arguments)
+        raise Stop
+
+    save, assign = checkpoint.save, checkpoint.restore
+
+    def forget(trainer, facts, arrays, path):
+        fresh = [
+            np.array(v) for v in map(to_numpy, checkpoint.state_variables(trainer))
+        ]
+        kept = [
+            old if lost in name else array
+            for name, array, old in zip(facts["paths"], arrays, fresh, strict=True)
+        ]
+        assert any(lost in name for name in facts["paths"])
+        assign(trainer, facts, kept, path)
+
+    def resumed(folder):
+        monkeypatch.setattr(checkpoint, "save", save_and_stop)
+        with pytest.raises(Stop):
+            fit(recipe, folder, progress=False)
+        monkeypatch.setattr(checkpoint, "save", save)
+        return fit(recipe, folder, progress=False).model.get_weights()
+
+    def alike(ours):
+        return all(np.array_equal(a, b) for a, b in zip(ours, whole, strict=True))
+
+    if lost == "seed":  # once is enough: nothing lost, nothing changed
+        assert alike(resumed(tmp_path / "kept"))
+    monkeypatch.setattr(checkpoint, "restore", forget)
+    assert not alike(resumed(tmp_path / "lost"))
+
+
+def to_numpy(variable):
+    return keras.ops.convert_to_numpy(variable)
