@@ -18,26 +18,60 @@ paths of its own from a constant 1 and is the first weight of their keys.
 Reference: arXiv 2006.10529 (paths, NPF, NPV, NPK), arXiv 2110.03403 (gated networks).
 """
 
-from dlgn_keras.paths.features import Contributions as Contributions
-from dlgn_keras.paths.features import contributions as contributions
-from dlgn_keras.paths.features import npf as npf
-from dlgn_keras.paths.features import npk as npk
-from dlgn_keras.paths.features import npv as npv
-from dlgn_keras.paths.features import output as output
-from dlgn_keras.paths.placing import gate_shapes as gate_shapes
-from dlgn_keras.paths.stages import AveragePool as AveragePool
-from dlgn_keras.paths.stages import Conv as Conv
-from dlgn_keras.paths.stages import Dense as Dense
-from dlgn_keras.paths.stages import Flatten as Flatten
-from dlgn_keras.paths.stages import Gate as Gate
-from dlgn_keras.paths.stages import GlobalPool as GlobalPool
-from dlgn_keras.paths.stages import MaxPool as MaxPool
-from dlgn_keras.paths.stages import Residual as Residual
-from dlgn_keras.paths.stages import Scale as Scale
-from dlgn_keras.paths.stages import Stage as Stage
-from dlgn_keras.paths.stages import SubNetwork as SubNetwork
-from dlgn_keras.paths.stages import sub_networks as sub_networks
-from dlgn_keras.paths.walk import Path as Path
-from dlgn_keras.paths.walk import Weight as Weight
-from dlgn_keras.paths.walk import count_paths as count_paths
-from dlgn_keras.paths.walk import enumerate_paths as enumerate_paths
+from dlgn_keras.paths.features import (
+    Contributions,
+    contributions,
+    npf,
+    npk,
+    npv,
+    output,
+)
+from dlgn_keras.paths.placing import (
+    gate_shapes,
+)
+from dlgn_keras.paths.stages import (
+    AveragePool,
+    Conv,
+    Dense,
+    Flatten,
+    Gate,
+    GlobalPool,
+    MaxPool,
+    Residual,
+    Scale,
+    Stage,
+    SubNetwork,
+    sub_networks,
+)
+from dlgn_keras.paths.walk import (
+    Path,
+    Weight,
+    count_paths,
+    enumerate_paths,
+)
+
+__all__ = [
+    "AveragePool",
+    "Contributions",
+    "Conv",
+    "Dense",
+    "Flatten",
+    "Gate",
+    "GlobalPool",
+    "MaxPool",
+    "Path",
+    "Residual",
+    "Scale",
+    "Stage",
+    "SubNetwork",
+    "Weight",
+    "contributions",
+    "count_paths",
+    "enumerate_paths",
+    "gate_shapes",
+    "npf",
+    "npk",
+    "npv",
+    "output",
+    "sub_networks",
+]

@@ -54,6 +54,12 @@ def test_contributions_of_an_all_ones_input_are_not_called_pixels(rng):
     assert any("paths by start" in axes.get_title() for axes in figure.axes)
 
 
+def test_a_notebook_shows_a_figure(rng, net):
+    found = net.explain(rng.random((1, *net.input_shape[1:])))
+    figure = plots.plot_contributions(rng.random((1, *net.input_shape[1:])), found)
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
 def test_signed_colours_are_centred_at_zero(rng, net):
     figure = plots.plot_filters(interpret.gate_filters(net, "conv_2"), 3)
     for axes in figure.axes:

@@ -4,6 +4,7 @@ Signed values are red above zero and blue below, with white at zero; amounts run
 cividis. Both maps keep their order in grey print.
 """
 
+import io
 import math
 from typing import Any
 
@@ -31,7 +32,15 @@ def figure(rows: int, columns: int, cell: tuple[float, float]) -> tuple[Any, Any
     """
     from matplotlib.figure import Figure
 
-    made = Figure(
+    class Shown(Figure):
+        """Shows itself, also in a notebook that never asked for pyplot."""
+
+        def _repr_png_(self) -> bytes:
+            png = io.BytesIO()
+            self.savefig(png, format="png")
+            return png.getvalue()
+
+    made = Shown(
         figsize=(max(columns * cell[0], 4.0), rows * cell[1] + 0.4),
         layout="constrained",
     )
