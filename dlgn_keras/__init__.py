@@ -18,6 +18,7 @@ from dlgn_keras import (
     paths,
     skeletons,
     training,
+    tuning,
 )
 from dlgn_keras.models import DGN, DLGN, DNN, GatedModel, collapse, disentangle
 from dlgn_keras.presets import from_preset, presets
@@ -43,4 +44,5 @@ __all__ = [
     "presets",
     "skeletons",
     "training",
+    "tuning",
 ]

@@ -10,6 +10,7 @@ from dlgn_keras.version import __version__
 COMMANDS = {
     "compare": "train DNN, DGN and DLGN twins and compare them",
     "train": "train one model from a recipe",
+    "tune": "search for the best recipe, on one machine or many",
     "evaluate": "measure a saved model on a data set",
     "explain": "write a page that takes a model's answers apart",
     "kernel": "compare the neural path kernels of trained models",

@@ -36,15 +36,28 @@ MAY_IMPORT = {
     "tuning": ALL - {"cli", "commands", "experiments", "tuning"},
     "experiments": ALL - {"cli", "commands", "tuning", "experiments"},
 }
-# Doors: methods of a model that hand over to a package above it, when called.
-DOORS = {"models": {"presets", "interpret"}}
+# Doors: methods of a model that hand over to a package above it, when called; and a
+# tree read off a net, whose nodes below the root need nets that somebody trains.
+DOORS = {"models": {"presets", "interpret"}, "interpret": {"training"}}
 # Those that know a model by its public surface alone: the package, not its modules.
 SURFACE_ONLY = ("kernels", "interpret", "presets", "training", "experiments", "tuning")
 
+# unit -> what its modules import at their top: they are themselves imported on first
+# use (PEP 562), so its __init__ may not.
+LAZY = {"tuning": {"keras_tuner", "grpc"}}
+
 # outside package -> the places that may import it, and only when it is used.
 ONLY_IN = {
-    "matplotlib": ("interpret", "experiments", "commands", "kernels/study"),
+    "matplotlib": (
+        "interpret",
+        "experiments",
+        "commands",
+        "kernels/study",
+        "tuning/plots",
+        "tuning/study_plots",
+    ),
     "keras_tuner": ("tuning",),
+    "grpc": ("tuning/machines",),
     "tensorflow_datasets": ("data",),
     "tensorflow": ("data/prepared", "kernels/frameworks", "interpret/gradients"),
     "jax": ("training/devices", "kernels/frameworks", "interpret/gradients"),
@@ -108,7 +121,8 @@ def broken_rules(unit, place, found):
             here = [p for p in ONLY_IN[parts[0]] if f"{place}/".startswith(f"{p}/")]
             if not here:
                 yield f"{place}: {parts[0]} belongs in {ONLY_IN[parts[0]]}"
-            if not when_used:
+            lazy = parts[0] in LAZY.get(unit, ()) and place != f"{unit}/__init__"
+            if not when_used and not lazy:
                 yield f"{place}: {parts[0]} must be imported where it is used"
 
 
@@ -123,9 +137,8 @@ def test_imports_run_one_way(path):
 
 
 def test_every_rule_names_what_exists():
-    planned = {"tuning"}
-    assert set(MAY_IMPORT) - planned <= ALL
-    assert set().union(*MAY_IMPORT.values()) - planned <= ALL
+    assert set(MAY_IMPORT) <= ALL
+    assert set().union(*MAY_IMPORT.values()) <= ALL
 
 
 @pytest.mark.parametrize(
@@ -142,6 +155,7 @@ def test_every_rule_names_what_exists():
         ("interpret", "from matplotlib import pyplot"),
         ("layers", "class A:\n    def f(self):\n        import torch"),
         ("models", "from .walker import Network"),
+        ("training", "import keras_tuner"),
     ],
 )
 def test_an_import_that_breaks_a_rule_is_seen(unit, source):

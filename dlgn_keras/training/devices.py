@@ -80,3 +80,11 @@ def loops_are_slow() -> bool:
     import jax
 
     return jax.default_backend() == "cpu"
+
+
+def forget_compiled() -> None:
+    """Drop the programs that JAX compiled, which it keeps after their model is gone."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        jax.clear_caches()

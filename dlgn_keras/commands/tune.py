@@ -1,0 +1,224 @@
+"""dlgn-keras tune: search for the best recipe, on one machine or on many."""
+
+import argparse
+import importlib.util
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlgn_keras.commands.options import add_recipe_options, given_options
+from dlgn_keras.commands.tables import print_table
+from dlgn_keras.messages import check_choice, closest
+from dlgn_keras.training import NAMED, Recipe
+from dlgn_keras.training.recipe import FAMILIES
+
+if TYPE_CHECKING:
+    from dlgn_keras.tuning.results import Tuned
+
+HELD_OUT = 0.2
+SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "recipe",
+        nargs="?",
+        default="digits",
+        help="a named recipe or a recipe's .json file: what the space does not ask for",
+    )
+    parser.add_argument(
+        "--space",
+        default="default",
+        help="default, p4 (a published grid), FILE.json, or FILE.py:FUNCTION",
+    )
+    parser.add_argument(
+        "--algorithm", default="random", help="random, hyperband, bayesian or grid"
+    )
+    parser.add_argument(
+        "--objective",
+        default="validation_accuracy",
+        help="validation_accuracy or validation_loss, after the last epoch",
+    )
+    parser.add_argument("--trials", type=int, default=None, help="most trials")
+    parser.add_argument("--hours", type=float, default=None, help="most hours")
+    parser.add_argument("--search-seed", type=int, default=0, help="of the search")
+    parser.add_argument(
+        "--retrain", type=int, default=3, help="runs of the best recipe, other seeds"
+    )
+    parser.add_argument("--out", default="runs/tune", help="folder; goes on there")
+    parser.add_argument("--data-dir", default=None, help="tensorflow-datasets folder")
+    many = parser.add_argument_group("many machines")
+    many.add_argument("--role", default="alone", help="alone, chief or worker")
+    many.add_argument("--chief", default=None, metavar="HOST:PORT", help="the chief's")
+    many.add_argument(
+        "--patience",
+        type=float,
+        default=60.0,
+        help="seconds after which chief and workers give each other up",
+    )
+    several = parser.add_argument_group("several families")
+    several.add_argument(
+        "--families", default=None, help="comma-separated: tune each, compare them"
+    )
+    several.add_argument(
+        "--vary",
+        default=None,
+        metavar="FIELD=A,B,...",
+        help="then the best recipes again with this field alone changed",
+    )
+    add_recipe_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from dlgn_keras import tuning
+
+    fields = _fields(arguments)
+    options: dict[str, Any] = {
+        "algorithm": arguments.algorithm,
+        "objective": arguments.objective,
+        "trials": arguments.trials,
+        "hours": arguments.hours,
+        "seed": arguments.search_seed,
+        "retrain_seeds": arguments.retrain,
+        "role": arguments.role,
+        "chief": arguments.chief,
+        "patience": arguments.patience,
+        "progress": not arguments.json,
+    }
+    if arguments.families is not None:
+        _study(arguments, fields, options)
+        return
+    if arguments.vary is not None:
+        raise ValueError(
+            f"`vary` goes with `families`. Received: vary={arguments.vary!r}."
+        )
+    found = tuning.search(_hypermodel(arguments, fields), arguments.out, **options)
+    if found is None:
+        return
+    if arguments.json:
+        print(json.dumps({**found.summary(), "out": arguments.out}))
+        return
+    _show(found)
+
+
+def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the recipe's fields; its skeleton stays a text whose sizes are open."""
+    name, given = arguments.recipe, given_options(arguments)
+    if name.endswith(".json"):
+        recipe = Recipe.from_file(name)
+        fields = {**recipe.to_config(), "skeleton": recipe.skeleton}
+    elif name in NAMED:
+        fields = dict(NAMED[name])
+    else:
+        raise ValueError(
+            f"No recipe is called {name!r}.{closest(name, NAMED)} "
+            f"The names: {', '.join(NAMED)}."
+        )
+    fields["validation"] = fields.get("validation") or HELD_OUT
+    return {**fields, **given}
+
+
+def _hypermodel(arguments: argparse.Namespace, fields: dict[str, Any]) -> Any:
+    from dlgn_keras import tuning
+
+    space = arguments.space
+    return tuning.GatedHyperModel(
+        space=_function(space) if ".py:" in space else space,
+        data_dir=arguments.data_dir,
+        **fields,
+    )
+
+
+def _function(text: str) -> Callable[..., Any]:
+    """Return the function that FILE.py:FUNCTION names."""
+    path, _, name = text.rpartition(":")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"No file {path!r}.")
+    spec = importlib.util.spec_from_file_location("search_space", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"`space` must be a Python file. Received: space={text!r}.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, name, None)):
+        raise ValueError(
+            f"{path} has no function {name!r}.{closest(name, vars(module))}"
+        )
+    return getattr(module, name)
+
+
+def _study(
+    arguments: argparse.Namespace, fields: dict[str, Any], options: dict[str, Any]
+) -> None:
+    from dlgn_keras.tuning.study import study
+
+    families = [name.strip().lower() for name in arguments.families.split(",")]
+    for name in families:
+        check_choice("families", name, FAMILIES)
+    check_choice("role", arguments.role, ("alone",))
+    found = study(
+        {name: _hypermodel(arguments, {**fields, "family": name}) for name in families},
+        arguments.out,
+        vary=_vary(arguments.vary),
+        command=shlex.join(["dlgn-keras", *sys.argv[1:]]),
+        **options,
+    )
+    if arguments.json:
+        print(json.dumps({**found, "out": arguments.out}))
+        return
+    lines = (Path(arguments.out) / "table.md").read_text().splitlines()
+    header, _, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines
+    ]
+    footer = "Accuracies in %, after the last epoch; mean ± deviation over seeds."
+    print_table(header, rows, f"{footer} Table and figure: {arguments.out}")
+
+
+def _vary(text: str | None) -> tuple[str, list[Any]] | None:
+    if text is None:
+        return None
+    name, _, values = text.partition("=")
+    try:
+        read = [json.loads(value) for value in values.split(",")]
+    except json.JSONDecodeError:
+        read = values.split(",")
+    if not name or not values:
+        raise ValueError(f"`vary` must be FIELD=A,B,... Received: vary={text!r}.")
+    check_choice("vary", name, Recipe.__dataclass_fields__)
+    return name, read
+
+
+def _show(found: "Tuned") -> None:
+    from dlgn_keras.tuning.board import show_value
+    from dlgn_keras.tuning.results import hyperparameters_of, ranked
+
+    names = hyperparameters_of(found.rows)
+    rows = [
+        [
+            row["trial"],
+            f"{row['score']:.4f}",
+            *(show_value(row.get(f"hp:{name}")) for name in names),
+        ]
+        for row in ranked(found.rows, found.objective)[:SHOWN]
+    ]
+    summary = found.summary()
+    counts = ", ".join(f"{n} {status}" for status, n in summary["trials"].items())
+    notes = [f"Trials: {counts}. The best recipe: {found.folder / 'best.json'}"]
+    again = summary["retrained"]
+    if again:
+        notes += [
+            f"Retrained with {len(again['seeds'])} other seeds: validation accuracy "
+            f"{_percent(again, 'validation')} (its trial: "
+            f"{100 * found.best_row['validation_accuracy']:.2f}), "
+            f"test accuracy {_percent(again, 'test')} %."
+        ]
+    header = ["trial", found.objective.replace("_", " "), *names]
+    print_table(header, rows, "\n".join(notes))
+
+
+def _percent(again: dict[str, Any], part: str) -> str:
+    deviation = again[f"{part}_accuracy_std"]
+    spread = "" if deviation is None else f" ± {100 * deviation:.2f}"
+    return f"{100 * again[f'{part}_accuracy']:.2f}{spread}"

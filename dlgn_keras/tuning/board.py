@@ -1,0 +1,125 @@
+"""The board: the best trials so far, live on a terminal, a line a trial elsewhere."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from dlgn_keras.tuning.results import Row, hyperparameters_of, ranked
+
+SHOWN = 8
+
+
+class Board:
+    """Show how a search goes, on standard error.
+
+    Args:
+        title: what is searched.
+        objective: what is compared.
+        trials: most trials, if there is a limit.
+        hours: most hours, if there is a limit.
+        shown: whether to show anything.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        objective: str,
+        trials: int | None,
+        hours: float | None,
+        shown: bool,
+    ) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self.title, self.objective = title, objective
+        self.trials, self.hours = trials, hours
+        self.console = Console(stderr=True, highlight=False)
+        self.shown = shown
+        self._rows: Sequence[Row] = ()
+        self._seconds, self._at = 0.0, time.monotonic()
+        self._told: set[str] = set()
+        self._live: Any = None
+        if shown and self.console.is_terminal:
+            self._live = Live(
+                get_renderable=self._table,
+                console=self.console,
+                refresh_per_second=1,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+
+    def __enter__(self) -> "Board":
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def update(self, rows: Sequence[Row], seconds: float) -> None:
+        """Take the rows of all trials, and how long the search has run."""
+        first = not self._rows and not self._told
+        self._rows, self._seconds, self._at = rows, seconds, time.monotonic()
+        for row in rows:
+            if (
+                row["status"] in ("finished", "failed")
+                and row["trial"] not in self._told
+            ):
+                self._told.add(row["trial"])
+                if not first:
+                    self._tell(row)
+        if first and self._told:
+            self.say(f"{self.title}: {len(self._told)} trials are there already")
+
+    def say(self, line: str) -> None:
+        """Print a line of its own."""
+        if self.shown:
+            self.console.print(line, markup=False)
+
+    def _tell(self, row: Row) -> None:
+        if self._live and row["status"] == "finished":
+            return  # the table shows it
+        if row["status"] == "failed":
+            self.say(f"trial {row['trial']} failed: {row['message']}")
+            return
+        best = ranked(self._rows, self.objective)[0]
+        self.say(
+            f"trial {row['trial']}: {self.objective} {row['score']:.4f}  "
+            f"(best {best['score']:.4f}, trial {best['trial']})"
+        )
+
+    def _table(self) -> Any:
+        from rich.table import Table
+
+        rows = self._rows
+        seconds = self._seconds + time.monotonic() - self._at
+        counts = {
+            status: sum(row["status"] == status for row in rows)
+            for status in ("finished", "failed", "running")
+        }
+        limits = [f"of {self.trials} trials"] if self.trials else []
+        limits += [f"of {self.hours:g} h"] if self.hours else []
+        caption = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
+        caption = f"{caption or 'starting'}, {_clock(seconds)} {' '.join(limits)}"
+        table = Table(title=self.title, caption=caption)
+        names = hyperparameters_of(rows)
+        for name in ("trial", self.objective.replace("_", " "), *names):
+            table.add_column(name, justify="right")
+        for row in ranked(rows, self.objective)[:SHOWN]:
+            values = [show_value(row.get(f"hp:{name}")) for name in names]
+            table.add_row(row["trial"], f"{row['score']:.4f}", *values)
+        return table
+
+
+def show_value(value: Any) -> str:
+    """Return a hyperparameter's value in few characters."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _clock(seconds: float) -> str:
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{left:02d}"
