@@ -79,8 +79,8 @@ def reproduce(
         >>> with tempfile.TemporaryDirectory() as out:
         ...     table = reproduce("regimes", out, seeds=1, rows=["fc-sgd"],
         ...                       progress=False, changes=few)
-        >>> [line["regime"] for line in table.lines]
-        ['DNN', 'FRNPF(II)', 'FRNPF(DI)', 'DLNPF', 'FLNPF']
+        >>> [line["regime"] for line in table.lines][:3]
+        ['DNN', 'FRNPF(II)', 'FRNPF(DI)']
     """
     check_choice("name", name, EXPERIMENTS)
     check_choice("scale", scale, SCALES)

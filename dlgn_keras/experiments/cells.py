@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dlgn_keras.experiments.keep import kept_model
-from dlgn_keras.experiments.runs import Runs
+from dlgn_keras.experiments.keep import BEST, kept_model
+from dlgn_keras.experiments.runs import Keep, Runs
 from dlgn_keras.messages import closest
 from dlgn_keras.skeletons import Conv, Dense, Skeleton, walk
 from dlgn_keras.training import Recipe, Result
@@ -22,14 +22,15 @@ class Cell:
         recipe: what is trained, whatever its seed.
         gates_of: recipe of the run whose gates are copied and frozen (FLNPF);
             None: the recipe says itself how gates are made.
-        gates_epoch: after how many epochs of that run; None: after the last.
+        gates_epoch: after how many epochs of that run; `BEST`: after the best of
+            them by test accuracy; None: after the last.
         published: published test accuracy in %, None if there is none.
     """
 
     labels: dict[str, str]
     recipe: Recipe
     gates_of: Recipe | None = None
-    gates_epoch: int | None = None
+    gates_epoch: int | str | None = None
     published: float | None = None
 
 
@@ -149,19 +150,23 @@ def measure(
             if one.cell.gates_of is not None:
                 source = one.cell.gates_of.replace(seed=seed)
                 keep = _epochs_to_keep(cells, one.cell.gates_of)
-                one.sources.append(runs.fit(source, keep))
-                path = runs.folder(source, keep)
-                if one.cell.gates_epoch is not None:
-                    path = kept_model(path, one.cell.gates_epoch)
+                made = runs.fit(source, keep)
+                one.sources.append(made)
+                path, epoch = runs.folder(source, keep), one.cell.gates_epoch
+                if epoch is not None:
+                    epoch = made.best_epoch if epoch == BEST else int(epoch)
+                    path = kept_model(path, epoch)
                 recipe = recipe.replace(
                     regime="flnpf", gate="hard", gates_from=str(path.resolve())
                 )
-            one.results.append(runs.fit(recipe))
+            keep = _epochs_to_keep(cells, one.cell.recipe)
+            one.results.append(runs.fit(recipe, keep))
             after_each(measured)
     return measured
 
 
-def _epochs_to_keep(cells: Sequence[Cell], source: Recipe) -> list[int]:
-    """Return the epochs of a run whose gates some cell wants."""
-    epochs = [cell.gates_epoch for cell in cells if cell.gates_of == source]
-    return sorted(epoch for epoch in epochs if epoch is not None)
+def _epochs_to_keep(cells: Sequence[Cell], source: Recipe) -> Keep:
+    """Return the epochs of a run whose gates some cell wants, the same for all."""
+    wanted = {cell.gates_epoch for cell in cells if cell.gates_of == source}
+    epochs = sorted(epoch for epoch in wanted if isinstance(epoch, int))
+    return [*epochs, BEST] if BEST in wanted else epochs

@@ -46,9 +46,10 @@ def columns(measured: Sequence[Measured]) -> list[dict[str, Any]]:
         {
             "gates' epoch": one.cell.gates_epoch,
             "DNN then": mean(
-                100 * source.history[one.cell.gates_epoch - 1]["test_accuracy"]
+                100 * row["test_accuracy"]
                 for source in one.sources
-                if one.cell.gates_epoch
+                for row in source.history
+                if row["epoch"] == one.cell.gates_epoch
             ),
         }
         for one in measured

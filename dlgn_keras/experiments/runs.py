@@ -11,12 +11,13 @@ from pathlib import Path
 import keras
 
 from dlgn_keras.data import Dataset
-from dlgn_keras.experiments.keep import KeepModels
+from dlgn_keras.experiments.keep import BEST, KeepModels, kept_model
 from dlgn_keras.training import Recipe, Result, fit, load_data
 from dlgn_keras.training.files import make_folder
 from dlgn_keras.training.recipe import from_dict
 
 PATH_FIELDS = ("gates_from", "data")
+Keep = Sequence[int | str]
 
 
 class Runs:
@@ -41,25 +42,30 @@ class Runs:
         self.asked: dict[str, Result] = {}
         self._datasets: dict[tuple, Dataset] = {}
 
-    def folder(self, recipe: Recipe, keep: Sequence[int] = ()) -> Path:
+    def folder(self, recipe: Recipe, keep: Keep = ()) -> Path:
         """Return the run folder of a recipe; its name changes with any field."""
         return self.out / "runs" / run_name(recipe, keep)
 
-    def fit(self, recipe: Recipe, keep: Sequence[int] = ()) -> Result:
+    def fit(self, recipe: Recipe, keep: Keep = ()) -> Result:
         """Return the result of a recipe, trained now or before, without its model.
 
         Args:
             recipe: what to train.
-            keep: epochs after which the model is kept, see `kept_model`.
+            keep: epochs after which the model is kept, see `kept_model`; among them
+                `BEST`, without which a finished run serves only who does not ask.
         """
         folder = self.folder(recipe, keep)
-        if folder.name not in self.asked:
-            if (folder / "result.json").is_file():
-                result = _read(folder, recipe)
-            else:
-                result = self._train(recipe, folder, keep)
-            self.asked[folder.name] = result
-        return self.asked[folder.name]
+        result = self.asked.get(folder.name)
+        if result is None and (folder / "result.json").is_file():
+            result = _read(folder, recipe)
+        if result is not None and BEST in keep:
+            if not kept_model(folder, result.best_epoch).is_file():
+                (folder / "result.json").unlink()
+                result = None
+        if result is None:
+            result = self._train(recipe, folder, keep)
+        self.asked[folder.name] = result
+        return result
 
     def dataset(self, recipe: Recipe) -> Dataset:
         """Return the data of a recipe, read once for successive runs on it."""
@@ -73,7 +79,7 @@ class Runs:
         if self.progress:
             print(text, file=sys.stderr, flush=True)
 
-    def _train(self, recipe: Recipe, folder: Path, keep: Sequence[int]) -> Result:
+    def _train(self, recipe: Recipe, folder: Path, keep: Keep) -> Result:
         self.tell(f"{time.strftime('%H:%M:%S')} {folder.name}")
         folder.parent.mkdir(exist_ok=True)
         result = fit(
@@ -91,11 +97,12 @@ class Runs:
         return result
 
 
-def run_name(recipe: Recipe, keep: Sequence[int] = ()) -> str:
+def run_name(recipe: Recipe, keep: Keep = ()) -> str:
     """Return a name one can read, with a hash of all that differs from the defaults.
 
     A recipe field added later, left at its default, changes no name; of a path,
-    only the end counts, so that a folder of runs can be moved.
+    only the end counts, so that a folder of runs can be moved. Nor does `BEST` in
+    `keep` change it: that run is the same, with one file more.
 
     Example:
         >>> from dlgn_keras.experiments.runs import run_name
@@ -112,8 +119,8 @@ def run_name(recipe: Recipe, keep: Sequence[int] = ()) -> str:
             path = Path(chosen[field])
             parts = path.parts[-2 if path.suffix == ".keras" else -1 :]
             chosen[field] = "/".join(parts)
-    if keep:
-        chosen["keep"] = list(keep)
+    if set(keep) - {BEST}:
+        chosen["keep"] = [epoch for epoch in keep if epoch != BEST]
     digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
     regime = "" if recipe.regime == "joint" else f"-{recipe.regime}"
     skeleton, data = config["skeleton"]["name"], Path(recipe.data).stem

@@ -6,8 +6,9 @@ from experiments import few
 
 from dlgn_keras import data, skeletons
 from dlgn_keras.experiments.cells import Cell, change, describe, measure, select
+from dlgn_keras.experiments.keep import BEST
 from dlgn_keras.experiments.runs import Runs
-from dlgn_keras.training import Result, load_trained
+from dlgn_keras.training import Result, fit, load_trained
 
 DNN = few.recipe(family="dnn", schedule="constant")
 DGN = few.recipe(family="dgn")
@@ -44,6 +45,28 @@ def test_gates_of_an_epoch_come_from_the_model_kept_then(tmp_path):
         np.testing.assert_array_equal(ours["dense_1"], theirs["dense_1"])
         assert one.sources[0].recipe["family"] == "dnn"
     assert len(few.stamps(tmp_path)) == 4
+
+
+def test_gates_of_the_best_epoch_come_from_the_model_it_left(tmp_path):
+    dnn = DNN.replace(epochs=5, learning_rate=0.05)
+    cells = [
+        Cell({"row": "dnn"}, dnn),
+        Cell({"row": "last"}, DGN, dnn),
+        Cell({"row": "best"}, DGN, dnn, BEST),
+    ]
+    runs, (source, _, best) = _measure(tmp_path, cells, seeds=1)
+    tests = [row["test_accuracy"] for row in source.results[0].history]
+    epoch = tests.index(max(tests)) + 1
+    folder = runs.folder(dnn)
+    assert [path.name for path in folder.glob("epoch_*")] == [
+        f"epoch_{epoch:04d}.keras"
+    ]
+    shorter = fit(dnn.replace(epochs=epoch), progress=False).model
+    name = next(n for n, r in runs.asked.items() if r is best.results[0])
+    ours = load_trained(str(tmp_path / "runs" / name))
+    x = data.load("digits").x_test[:20]
+    np.testing.assert_array_equal(ours.gates(x)["dense_2"], shorter.gates(x)["dense_2"])
+    assert len(few.stamps(tmp_path)) == 3  # the DNN was trained once
 
 
 def test_a_line_holds_the_mean_and_spread_of_the_result_files(tmp_path):

@@ -12,6 +12,7 @@ from dlgn_keras.commands.options import given_options
 from dlgn_keras.commands.reproduce import add_arguments
 from dlgn_keras.experiments import EXPERIMENTS, reproduce
 from dlgn_keras.experiments.experiment import Call
+from dlgn_keras.experiments.keep import BEST
 from dlgn_keras.experiments.runs import Runs, run_name
 from dlgn_keras.skeletons import output_shapes
 
@@ -27,7 +28,7 @@ INPUT_SHAPES = {
     "sdiii": (500,),
 }
 PAPER_CELLS = {
-    "regimes": 30,
+    "regimes": 36,
     "gate-copying": 7,
     "families": 18,
     "value-inputs": 30,
@@ -89,6 +90,11 @@ def test_flnpf_copies_the_very_dnn_of_its_row():
     for row in ("fc-sgd", "vconv-adam"):
         flnpf = _find("regimes", row=row, regime="FLNPF")
         assert flnpf.gates_of == _find("regimes", row=row, regime="DNN").recipe
+        assert flnpf.gates_epoch is None
+        theirs = _find("regimes", row=row, regime="FLNPF, best epoch's gates")
+        assert theirs == dataclasses.replace(
+            flnpf, labels=theirs.labels, gates_epoch=BEST
+        )
 
 
 def test_all_23_permutations_are_there_with_both_inputs_and_families():

@@ -3,12 +3,15 @@
 import json
 import shutil
 
+import keras
 import numpy as np
 import pytest
 from experiments import few
 
-from dlgn_keras.experiments.keep import kept_model
+from dlgn_keras.experiments.keep import BEST, KeepModels, kept_model
 from dlgn_keras.experiments.runs import Runs, run_name
+from dlgn_keras.models import DNN
+from dlgn_keras.skeletons import fc
 from dlgn_keras.training import fit, load_trained
 
 OTHER = {
@@ -90,6 +93,35 @@ def test_kept_models_are_those_of_shorter_runs(tmp_path):
     # The check can fail: an epoch more or less is another model.
     assert not np.array_equal(kept[0][0], kept[1][0])
     assert not np.array_equal(kept[1][0], kept[2][0])
+
+
+def test_a_run_without_its_best_model_is_trained_again_for_who_needs_it(tmp_path):
+    recipe = few.recipe(schedule="constant")
+    first = Runs(tmp_path, progress=False).fit(recipe)
+    kept = Runs(tmp_path, progress=False).fit(recipe, [BEST])
+    runs = Runs(tmp_path, progress=False)
+    assert runs.folder(recipe) == runs.folder(recipe, [BEST])
+    assert kept_model(runs.folder(recipe), kept.best_epoch).is_file()
+    assert [row["loss"] for row in kept.history] == [r["loss"] for r in first.history]
+    stamps = few.stamps(tmp_path)
+    runs.fit(recipe, [BEST])
+    assert few.stamps(tmp_path) == stamps
+
+
+def test_the_best_of_a_run_that_was_stopped_is_the_best_of_all_its_epochs(tmp_path):
+    (tmp_path / "log.csv").write_text("epoch,test_accuracy\n1,0.5\n2,0.9\n")
+    keep = KeepModels(tmp_path, [BEST])
+    keep.set_model(keras.Sequential([DNN(fc(1, 2), (3,), 2)]))
+    keep.on_epoch_begin(2)
+    assert [path.name for path in tmp_path.glob("*.keras")] == ["epoch_0002.keras"]
+    with (tmp_path / "log.csv").open("a") as log:
+        log.write("3,0.9\n")  # as good, later
+    keep.on_epoch_end(2)
+    assert [path.name for path in tmp_path.glob("*.keras")] == ["epoch_0002.keras"]
+    with (tmp_path / "log.csv").open("a") as log:
+        log.write("4,0.95\n")
+    keep.on_epoch_end(3)
+    assert [path.name for path in tmp_path.glob("*.keras")] == ["epoch_0004.keras"]
 
 
 def test_a_kept_run_does_not_serve_where_nothing_was_kept(tmp_path):
