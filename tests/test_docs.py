@@ -1,4 +1,4 @@
-"""The reference builds, and every public name has its place in it."""
+"""The reference builds, with a place for every public name; the picture is right."""
 
 import importlib.util
 import inspect
@@ -6,12 +6,22 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import dlgn_keras as dk
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-SPEC = importlib.util.spec_from_file_location("build", DOCS / "build.py")
-docs = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(docs)
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+docs = load("build")
 
 
 class Page(HTMLParser):
@@ -81,3 +91,17 @@ def test_fields_become_a_list():
         "A result.\n\n\n- **gram**: (n, m), the\n    mean.\n- **x**, **y**: both.\n"
         "\nMore: here."
     )
+
+
+def test_the_front_page_picture_tells_the_numbers_it_computes():
+    """Read off the titles: what the pixels make is what the model answers."""
+    figure = load("figure").draw()
+    titles = [axes.get_title() for axes in figure.axes]
+    net = dk.DLGN.from_preset("dlgn_fc_mnist")
+    seven = np.load(dk.presets()["dlgn_fc_mnist"].folder / "golden.npz")["inputs"][:1]
+    gates = net.pre_activations(seven)
+    for title, site in zip(titles[1:3], ("dense_1", "dense_5"), strict=True):
+        assert f"{gates[site].max():,.1f} > 0" in title
+    logits = np.sort(net.predict(seven, verbose=0)[0])
+    assert f"{logits[-1]:.1f} - {logits[-2]:.1f}" in titles[3]
+    assert (DOCS / "answer.png").is_file()
