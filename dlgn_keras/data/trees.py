@@ -1,6 +1,7 @@
 """A complete oblique decision tree: nodes, leaves, labels, and the way to them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ class ObliqueTree:
 
     At node i: normals[i] . x + biases[i] > 0 goes right, to node 2 i + 2; otherwise
     left, to node 2 i + 1. Nodes are numbered breadth-first, 0 to 2^depth - 2, and
-    leaves from left to right, 0 to 2^depth - 1.
+    leaves from left to right, 0 to 2^depth - 1. A node whose normal and bias are
+    zero asks nothing and sends all to the left: that is how a tree is stored in
+    which some leaves lie higher than others.
 
     Args:
         normals: (2^depth - 1, dim) normals of the hyperplanes, float64.
@@ -81,6 +84,17 @@ class ObliqueTree:
                 return "none"
         return "paths"
 
+    @property
+    def asks(self) -> np.ndarray:
+        """Which nodes ask a question that a point can meet, (nodes,) bool."""
+        asking = np.any(self.normals != 0, axis=1) | (self.biases != 0)
+        met = np.ones(len(asking), bool)
+        for node in range(1, len(met)):
+            parent = (node - 1) // 2
+            is_left = node == 2 * parent + 1
+            met[node] = met[parent] and (asking[parent] or is_left)
+        return asking & met
+
     def decision_path(self, x: Any) -> np.ndarray:
         """Return the nodes that each point meets, root first.
 
@@ -112,12 +126,64 @@ class ObliqueTree:
             part = nodes[start : start + _CHUNK]  # a view: written in place
             # float64, so that the side does not depend on how points are batched.
             points = x[start : start + _CHUNK].astype(np.float64)
-            right = points @ self.normals.T + self.biases > 0
-            for level in range(self.depth):
-                node = part[:, level]
-                turns = right[np.arange(len(part)), node]
-                part[:, level + 1] = 2 * node + 1 + turns
+            part[:] = descend(points @ self.normals.T + self.biases > 0, 0)
         return nodes
+
+    def to_text(self, names: Sequence[str] | None = None, terms: int = 4) -> str:
+        """Return the tree as text, a line a node, each under what it hangs from.
+
+        Args:
+            names: (dim,) names of the features; default "x0", "x1", ...
+            terms: how many features to write of each node, the heaviest of its
+                normal scaled to length 1.
+
+        Raises:
+            ValueError: not `dim` names.
+
+        Example:
+            >>> from dlgn_keras.data import ObliqueTree
+            >>> print(ObliqueTree([[3.0, -4.0]], [1.0], [0, 1]).to_text(["a", "b"]))
+            -0.80 b + 0.60 a + 0.20 > 0
+            |-- no: class 0
+            `-- yes: class 1
+        """
+        names = [f"x{k}" for k in range(self.dim)] if names is None else list(names)
+        if len(names) != self.dim:
+            raise ValueError(
+                f"`names` must hold {self.dim} names. Received: {len(names)} names."
+            )
+        return "\n".join(self._lines(0, names, terms))
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def _lines(self, node: int, names: Sequence[str], terms: int) -> list[str]:
+        """Return the lines of a subtree; nodes that ask nothing are skipped."""
+        while node < len(self.normals) and not self.asks[node]:
+            node = 2 * node + 1
+        if node >= len(self.normals):
+            return [f"class {self.leaf_labels[node - len(self.normals)]}"]
+        lines = [f"{self.question(node, names, terms)} > 0"]
+        for child, start, below in (
+            (2 * node + 1, "|-- no: ", "|   "),
+            (2 * node + 2, "`-- yes: ", "    "),
+        ):
+            first, *rest = self._lines(child, names, terms)
+            lines += [start + first, *(below + line for line in rest)]
+        return lines
+
+    def question(self, node: int, names: Sequence[str], terms: int = 4) -> str:
+        """Return the left side of a node's inequality, its heaviest terms written."""
+        length = float(np.linalg.norm(self.normals[node])) or 1.0
+        normal, bias = self.normals[node] / length, float(self.biases[node]) / length
+        heaviest = np.argsort(-np.abs(normal), kind="stable")
+        heaviest = [k for k in heaviest if normal[k]]
+        parts = [(normal[k], f"{abs(normal[k]):.2f} {names[k]}") for k in heaviest]
+        parts[terms:] = [(1.0, "...")] if len(heaviest) > terms else []
+        if round(bias, 2) or not parts:
+            parts.append((bias, f"{abs(bias):.2f}"))
+        text = "".join(f" {'-' if v < 0 else '+'} {part}" for v, part in parts)
+        return "-" + text[3:] if text.startswith(" -") else text[3:]
 
     def to_json(self) -> str:
         """Return the tree as a json text; numbers survive the round trip exactly."""
@@ -133,6 +199,25 @@ class ObliqueTree:
     def from_json(cls, text: str) -> "ObliqueTree":
         """Return the tree that `to_json` wrote."""
         return cls(**json.loads(text))
+
+
+def descend(right: np.ndarray, start: int) -> np.ndarray:
+    """Return the nodes on the way from a node down to a leaf.
+
+    Args:
+        right: (n, nodes) bool, whether each point would go right at each node.
+        start: the node, or leaf, where all begin; leaves follow the nodes.
+
+    Returns:
+        (n, levels + 1) node numbers, `start` first.
+    """
+    ways = [np.full(len(right), start, np.int64)]
+    rows = np.arange(len(right))
+    first, num_nodes = start, right.shape[1]
+    while first < num_nodes:
+        ways.append(2 * ways[-1] + 1 + right[rows, ways[-1]])
+        first = 2 * first + 1
+    return np.stack(ways, axis=1)
 
 
 def ancestors(node: int) -> list[int]:

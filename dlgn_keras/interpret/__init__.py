@@ -17,21 +17,35 @@ from dlgn_keras.interpret.regions import Region, slice_regions
 from dlgn_keras.interpret.report import load_image, report
 from dlgn_keras.interpret.spectrum import Spectrum, spectrum
 from dlgn_keras.interpret.top_paths import Path, TopPaths, top_paths
+from dlgn_keras.interpret.trees import (
+    Clusters,
+    NodeDistances,
+    affine_fits,
+    cluster_hyperplanes,
+    node_distances,
+    node_trainer,
+    oblique_tree,
+    refine_tree,
+)
 
 __all__ = [
     "AffineUnits",
+    "Clusters",
     "Explanation",
     "Faithfulness",
     "GateFilters",
     "Hyperplanes",
     "Interval",
+    "NodeDistances",
     "Path",
     "PatternCounts",
     "Region",
     "Spectrum",
     "TopPaths",
+    "affine_fits",
     "all_gate_filters",
     "attributions",
+    "cluster_hyperplanes",
     "distances",
     "explain",
     "faithfulness",
@@ -43,7 +57,11 @@ __all__ = [
     "load_image",
     "local_filters",
     "margins",
+    "node_distances",
+    "node_trainer",
+    "oblique_tree",
     "plots",
+    "refine_tree",
     "report",
     "slice_regions",
     "spectrum",

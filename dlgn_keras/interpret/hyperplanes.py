@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dlgn_keras.data import ObliqueTree
 from dlgn_keras.interpret.graph import check_model
 from dlgn_keras.models import GatedModel, affine_gates
 
@@ -21,6 +22,9 @@ class Hyperplanes(NamedTuple):
     offsets: np.ndarray
     sites: np.ndarray
     units: np.ndarray
+
+
+Planes = Hyperplanes | ObliqueTree
 
 
 class PatternCounts(NamedTuple):
@@ -68,16 +72,26 @@ def hyperplanes(net: GatedModel) -> Hyperplanes:
     )
 
 
-def distances(planes: Hyperplanes, with_offset: bool = False) -> np.ndarray:
-    """Return how far each hyperplane is from each other: (planes, planes), 0 to sqrt 2.
+def distances(
+    planes: Hyperplanes, with_offset: bool = False, others: Planes | None = None
+) -> np.ndarray:
+    """Return how far each hyperplane is from each other: 0 to sqrt 2.
 
     `d(u, v) = min(|u/|u| - v/|v||, |u/|u| + v/|v||)`: a hyperplane and its negative
-    are the same.
+    are the same, whatever their scale.
 
     Args:
         planes: what `hyperplanes` returned.
         with_offset: whether u is (normal, offset) instead of the normal alone; then
             parallel hyperplanes differ.
+        others: hyperplanes, or a `dk.data.ObliqueTree` for those of its nodes, to
+            measure to; None: `planes` themselves.
+
+    Returns:
+        (planes, others) float64.
+
+    Raises:
+        ValueError: `others` lie in a space of another dimension.
 
     Example:
         >>> import numpy as np
@@ -87,15 +101,28 @@ def distances(planes: Hyperplanes, with_offset: bool = False) -> np.ndarray:
 
     Reference: ICLR 2025 (see `hyperplanes`), DLGN-DT.
     """
+    if others is not None and others.normals.shape[1] != planes.normals.shape[1]:
+        raise ValueError(
+            "`others` must lie in the space of `planes`. Received: normals of shapes "
+            f"{others.normals.shape} and {planes.normals.shape}."
+        )
+    u = _directions(planes, with_offset)
+    v = u if others is None else _directions(others, with_offset)
+    cosines = np.clip(np.abs(u @ v.T), 0, 1)
+    found = np.sqrt(2 - 2 * cosines)
+    if others is None:
+        np.fill_diagonal(found, 0)
+    return found
+
+
+def _directions(planes: Planes, with_offset: bool) -> np.ndarray:
+    """Return unit vectors (planes, dim), or (planes, dim + 1) with the offset."""
     u = planes.normals
     if with_offset:
-        u = np.concatenate([u, planes.offsets[:, None]], axis=1)
+        offsets = planes.biases if isinstance(planes, ObliqueTree) else planes.offsets
+        u = np.concatenate([u, offsets[:, None]], axis=1)
     norms = np.linalg.norm(u, axis=1, keepdims=True)
-    u = u / np.where(norms > 0, norms, 1)
-    cosines = np.clip(np.abs(u @ u.T), 0, 1)
-    found = np.sqrt(2 - 2 * cosines)
-    np.fill_diagonal(found, 0)
-    return found
+    return u / np.where(norms > 0, norms, 1)
 
 
 def margins(net: GatedModel, x: Any) -> dict[str, np.ndarray]:
