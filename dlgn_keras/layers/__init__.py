@@ -5,6 +5,7 @@ from dlgn_keras.layers.gated_conv import GatedConv1D, GatedConv2D
 from dlgn_keras.layers.gated_dense import GatedDense
 from dlgn_keras.layers.gated_residual import GatedAdd, GatedResidualBlock
 from dlgn_keras.layers.linear_gate import LinearGate
+from dlgn_keras.layers.value_tensor import ValueTensor
 
 GatedConv = GatedConv2D
 
@@ -18,4 +19,5 @@ __all__ = [
     "GatedDense",
     "GatedResidualBlock",
     "LinearGate",
+    "ValueTensor",
 ]

@@ -99,7 +99,10 @@ class Gated(keras.layers.Layer):
         raise NotImplementedError("A leaf of Gated says what shape comes out.")
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
-        return self.unit_shape(split_shapes(input_shape)[0])
+        z_shape, gate_shape = split_shapes(input_shape)
+        shape = self.unit_shape(z_shape)
+        # One row of z may serve a whole batch of gates.
+        return shape if gate_shape is None else (gate_shape[0], *shape[1:])
 
     def parameters_at_inference(self) -> Affine:
         """Return the layer's numbers as float64 arrays, batch norm by its averages."""

@@ -20,7 +20,9 @@ from dlgn_keras.models.gated_model import (
     preprocess,
 )
 from dlgn_keras.models.shallow import shallow_skeletons
+from dlgn_keras.models.value_tensor import check_value, tensor_model
 from dlgn_keras.models.walker import (
+    TENSOR,
     Network,
     gating_model,
     record,
@@ -108,6 +110,7 @@ class _GatedPair(GatedModel):
         beta: float = 4.0,
         gate_scale: float = 1.0,
         value_input: str = "input",
+        value: str = "network",
         gate_order: Sequence[int] | None = None,
         shallow: bool = False,
         gating_bias: bool = True,
@@ -126,6 +129,7 @@ class _GatedPair(GatedModel):
         )
         skeleton, shape = arguments["skeleton"], arguments["input_shape"]
         self._check_skeleton(skeleton, shallow)
+        check_value(value, value_input, skeleton, dict(sites))
         order = check_gate_order(gate_order, sites)
         gating_initializer = gating_initializer or (
             kernel_initializer if self.rectify else "lecun_normal"
@@ -135,7 +139,7 @@ class _GatedPair(GatedModel):
         def network(part: Skeleton) -> Network:
             return Network(part, None, gating_bias, gating_initializer, gating_seed)
 
-        value = Network(skeleton, num_classes, value_bias, kernel_initializer, seed)
+        paths = Network(skeleton, num_classes, value_bias, kernel_initializer, seed)
         # Name scopes keep the variables' paths apart: both networks have the same
         # stage names, and Keras on torch loses one of two variables of one path.
         with keras.name_scope("gating_network"):
@@ -149,7 +153,11 @@ class _GatedPair(GatedModel):
                 gating = gating_model(chain, shape, self.rectify)
                 gating_layers = chain.layers
         with keras.name_scope("value_network"):
-            value_view = value_model(value, shape, dict(sites))
+            if value == "tensor":
+                tensor = paths.value_tensor()
+                value_view = tensor_model(tensor, shape, dict(sites))
+            else:
+                value_view = value_model(paths, shape, dict(sites))
 
         inputs = keras.Input(shape, name="inputs")
         x = preprocess(inputs, preprocessing)
@@ -160,7 +168,8 @@ class _GatedPair(GatedModel):
         }
         # In the order of the sites: on torch a dictionary's order counts.
         used = {s.name: made[sites[order.index(k)].name] for k, s in enumerate(sites)}
-        z = ops.ones_like(x) if value_input == "ones" else x
+        # One row of ones is enough: all examples share it up to the first gate.
+        z = ops.ones_like(ops.take(x, [0], axis=0)) if value_input == "ones" else x
         logits = value_view([z, used])
         super().__init__(inputs, as_float32(logits), name=name or self.family)
         arguments |= {
@@ -168,6 +177,7 @@ class _GatedPair(GatedModel):
             "beta": beta,
             "gate_scale": gate_scale,
             "value_input": value_input,
+            "value": value,
             "gate_order": None if gate_order is None else order,
             "shallow": shallow,
             "gating_bias": gating_bias,
@@ -176,7 +186,21 @@ class _GatedPair(GatedModel):
             "gating_initializer": gating_initializer,
         }
         views = {"gating_network": gating, "value_network": value_view}
-        self._parts = Parts(arguments, sites, q, gating_layers, value, views)
+        self._parts = Parts(arguments, sites, q, gating_layers, paths, views)
+
+    @property
+    def value_tensor(self) -> Any:
+        """The path values of `value="tensor"`, (*widths, num_classes); else None."""
+        layer = self._parts.value.layers.get(TENSOR)
+        return None if layer is None else ops.convert_to_numpy(layer.path_values)
+
+    def parameters(self, network: str | bool = True) -> Any:
+        if network == "value" and self._parts.arguments["value"] == "tensor":
+            raise ValueError(
+                f"{self.name!r} has a value tensor in place of a value network: "
+                "`value_tensor` holds its path values, no layer makes them."
+            )
+        return super().parameters(network)
 
     def _check_skeleton(self, skeleton: Skeleton, shallow: bool) -> None:
         if skeleton.has_max_pool:
@@ -210,6 +234,11 @@ _GATED_ARGUMENTS = """
         gate_scale: factor on every gate.
         value_input: "input", or "ones" for an all-ones tensor: then all that is
             known of the input comes through the gates.
+        value: "network", or "tensor" for one free value per path in place of a
+            value network (DLGN-VT; dense sites, all-ones value input, at most a
+            million paths). Gates, hyperplanes, presets and `collapse` are there as
+            ever, and `value_tensor` holds the values; what reads the weights of a
+            value network (contributions, top paths, path kernels) is not.
         gate_order: permutation of the sites; gates made at site k are applied
             at site `gate_order[k]`. None leaves them in place.
         shallow: whether each site's pre-activations come straight from the

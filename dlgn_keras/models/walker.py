@@ -24,6 +24,8 @@ from dlgn_keras.skeletons import (
     Stage,
 )
 
+TENSOR = "value_tensor"
+
 # What comes out at a site, given its name, its layer and the layer's inputs.
 Answer = Callable[[str, keras.layers.Layer, list], Any]
 
@@ -63,6 +65,19 @@ class Network:
             return features
         logits = Dense(self.num_classes, gated=False, name="logits")
         return self._layer(logits, features)(features)
+
+    def value_tensor(self) -> gated_layers.ValueTensor:
+        """Return, in place of all layers, one tensor of path values (DLGN-VT)."""
+        initializer = _seeded(self.kernel_initializer, self.seed, TENSOR)
+        self.layers = {
+            TENSOR: gated_layers.ValueTensor(
+                self.num_classes or 1,
+                use_bias=self.use_bias,
+                kernel_initializer=initializer,
+                name=TENSOR,
+            )
+        }
+        return self.layers[TENSOR]
 
     def _stages(self, stages: tuple[Stage, ...], x: Any, answer: Answer) -> Any:
         for stage in stages:

@@ -1,7 +1,8 @@
 """Batches as indices into data that already lies on the device.
 
 One *chunk* holds the indices of several steps, so that one call from Python
-runs them all. Order and chunks depend on the seed and the epoch alone: that is
+runs them all; where epochs are short and come in rounds, steps of several epochs.
+Order and chunks depend on the seed and the epoch alone: that is
 what makes a resumed run the same run. A last batch that is not full is filled
 up with other examples of weight zero, so that every batch has one shape.
 """
@@ -68,7 +69,7 @@ def fill_up(indices: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarra
 
 
 class IndexChunks(keras.utils.PyDataset):
-    """Shuffled (indices, labels, weights), chunk by chunk, anew every epoch.
+    """Shuffled (indices, labels, weights), chunk by chunk, anew every round.
 
     The entries of a chunk are laid out so that column k of
     `reshape(chunk, (batch_size, -1))` is its k-th batch: sharding the chunk's
@@ -81,6 +82,7 @@ class IndexChunks(keras.utils.PyDataset):
         seed: of the order.
         longest_chunk: most steps in a chunk.
         share: the part of every batch that this process feeds.
+        epochs: how many epochs make a round: what Keras sees as one of its own.
     """
 
     def __init__(
@@ -90,25 +92,33 @@ class IndexChunks(keras.utils.PyDataset):
         seed: int,
         longest_chunk: int = LONGEST_CHUNK,
         share: Share | None = None,
+        epochs: int = 1,
     ) -> None:
         super().__init__()
         self.labels = labels.astype("int32")  # what every backend computes with
         self.batch_size = batch_size
         self.seed = seed
-        self.steps = -(-len(labels) // batch_size)
+        self.epochs = epochs
+        self.epoch_steps = -(-len(labels) // batch_size)
+        self.steps = epochs * self.epoch_steps
         self.chunk = chunk_length(self.steps, longest_chunk)
         self.share = share or Share()
         self.start_at(0)
 
     def start_at(self, epoch: int) -> None:
-        """Make `epoch` (from 0) the one that comes.
+        """Make the round that begins with `epoch` (from 0) the one that comes.
 
-        To be called when an epoch begins: Keras calls `on_epoch_end` more often
+        To be called when a round begins: Keras calls `on_epoch_end` more often
         than epochs end, so that counting those would lose the place.
         """
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.labels))
-        indices, weights = fill_up(order, self.batch_size)
-        self.indices, self.weights = self.share.of(indices), self.share.of(weights)
+        number = len(self.labels)
+        orders = [
+            np.random.default_rng([self.seed, k]).permutation(number)
+            for k in range(epoch, epoch + self.epochs)
+        ]
+        filled = [fill_up(order, self.batch_size) for order in orders]
+        self.indices = self.share.of(np.concatenate([pair[0] for pair in filled]))
+        self.weights = self.share.of(np.concatenate([pair[1] for pair in filled]))
 
     def __len__(self) -> int:
         return -(-self.steps // self.chunk)

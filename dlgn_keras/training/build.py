@@ -38,6 +38,7 @@ def build_model(recipe: Recipe, dataset: Dataset) -> GatedModel:
             "beta": recipe.beta,
             "gate_scale": recipe.gate_scale,
             "value_input": recipe.value_input,
+            "value": recipe.value,
             "gate_order": recipe.gate_order,
             "shallow": recipe.shallow,
             "gating_bias": recipe.gating_bias,

@@ -1,4 +1,4 @@
-"""What happens at the end of every epoch: evaluate, look for NaN, save, show."""
+"""What happens at the end of every round of epochs: evaluate, save, show."""
 
 import csv
 import time
@@ -14,12 +14,14 @@ from dlgn_keras.training.files import write_atomically
 
 
 class Epochs(keras.callbacks.Callback):
-    """Order every epoch, measure it, keep the history, save a checkpoint after it.
+    """Order every round, measure it, keep the history, save a checkpoint after it.
+
+    A round is the recipe's `evaluate_every` epochs; Keras counts it as one.
 
     Args:
         chunks: the batches to train on.
         parts: what to evaluate, by name: {"test": ..., ...}.
-        history: rows of the epochs already done; grows in place.
+        history: rows of the rounds already done; grows in place.
         folder: where checkpoint.npz and log.csv go; None keeps nothing.
         meta: facts for the checkpoint.
     """
@@ -40,7 +42,7 @@ class Epochs(keras.callbacks.Callback):
         self.meta = meta
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.chunks.start_at(epoch)
+        self.chunks.start_at(epoch * self.chunks.epochs)
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -52,13 +54,14 @@ class Epochs(keras.callbacks.Callback):
         measured = {
             f"{part}_accuracy": self._accuracy(epoch, part) for part in self.parts
         }
-        row = {"epoch": epoch + 1, **figures, "seconds": round(trained, 4), **measured}
+        done = (epoch + 1) * self.chunks.epochs
+        row = {"epoch": done, **figures, "seconds": round(trained, 4), **measured}
         row["total_seconds"] = round(time.perf_counter() - self.started, 4)
         self.history.append(row)
         if logs is not None:
             logs.update(measured)  # for the callbacks that follow
         if self.folder is not None:
-            meta = {**self.meta, "epoch": epoch + 1, "history": self.history}
+            meta = {**self.meta, "epoch": done, "history": self.history}
             checkpoint.save(self.folder / "checkpoint.npz", self.model, meta)
             write_atomically(self.folder / "log.csv", self._write_log)
 
@@ -72,19 +75,22 @@ class Epochs(keras.callbacks.Callback):
             verbose=0,
             return_dict=True,
         )
-        if figures["bad_step"] >= 0:  # the epoch's last step spoilt the weights
+        if figures["bad_step"] >= 0:  # the round's last step spoilt the weights
             raise FloatingPointError(self._divergence(epoch, self.chunks.steps - 1))
         return round(float(figures["accuracy"]), 6)
 
     def _divergence(self, epoch: int, bad_step: int) -> str:
-        where = f"in epoch {epoch + 1}"
+        epochs = self.chunks.epochs
+        where = f"by epoch {(epoch + 1) * epochs}"
         if bad_step >= 0:
-            where = f"at step {epoch * self.chunks.steps + bad_step + 1} ({where})"
+            step = epoch * self.chunks.steps + bad_step
+            where = f"in epoch {step // self.chunks.epoch_steps + 1}"
+            where = f"at step {step + 1} ({where})"
         kept = "no checkpoint was written"
         if self.folder is not None and self.history:
             kept = (
                 f"the last good checkpoint is {self.folder / 'checkpoint.npz'}, "
-                f"after epoch {len(self.history)}"
+                f"after epoch {self.history[-1]['epoch']}"
             )
         return f"Training diverged: logits or loss were not finite {where}; {kept}."
 
@@ -123,7 +129,7 @@ class Progress(keras.callbacks.Callback):
         )
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        done = len(self.history)
+        done = self.history[-1]["epoch"] if self.history else 0
         self.task = self.bar.add_task(
             self.label, total=self.epochs, completed=done, figures="compiling"
         )
@@ -133,11 +139,13 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         row = self.history[-1]
         figures = f"loss {row['loss']:.4f}  test {row['test_accuracy']:.4f}"
-        self.bar.update(self.task, completed=epoch + 1, figures=figures)
-        every = max(1, self.epochs // 10)
-        if not self.console.is_terminal and (epoch + 1) % every == 0:
+        done = row["epoch"]
+        self.bar.update(self.task, completed=done, figures=figures)
+        tenth = max(1, self.epochs // 10)
+        before = self.history[-2]["epoch"] if len(self.history) > 1 else 0
+        if not self.console.is_terminal and done // tenth > before // tenth:
             self.console.print(
-                f"{self.label}: epoch {epoch + 1}/{self.epochs}  {figures}",
+                f"{self.label}: epoch {done}/{self.epochs}  {figures}",
                 highlight=False,
             )
 

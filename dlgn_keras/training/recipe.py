@@ -57,6 +57,9 @@ class Recipe:
     beta: float = _option(4.0, "slope of the soft gate")
     gate_scale: float = _option(1.0, "factor on every gate")
     value_input: str = _option("input", "what the value network sees: input or ones")
+    value: str = _option(
+        "network", "what gives paths their values: network, or tensor (DLGN-VT)"
+    )
     gate_order: tuple[int, ...] | None = _option(None, "permutation of the sites")
     shallow: bool = _option(False, "gates straight from the input (DLGN-SF)")
     gating_bias: bool = _option(True, "biases in a DNN or a gating network")
@@ -75,6 +78,9 @@ class Recipe:
     rates: tuple[float, ...] = _option((), "piecewise: rates, one more than boundaries")
     batch_size: int = _option(32, "examples a step")
     epochs: int = _option(30, "passes over the training data")
+    evaluate_every: int = _option(
+        1, "epochs from one evaluation and checkpoint to the next; divides epochs"
+    )
     augmentation: str = _option(
         "none", "none, flip, shift (4 of 32 pixels), shift_flip"
     )
@@ -102,9 +108,16 @@ class Recipe:
         check_choice("augmentation", self.augmentation, AUGMENTATIONS)
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("value_input", self.value_input, ("input", "ones"))
+        check_choice("value", self.value, ("network", "tensor"))
         gates.check(self.gate_mode, self.beta, self.gate_scale)
         check_count("batch_size", self.batch_size)
         check_count("epochs", self.epochs)
+        check_count("evaluate_every", self.evaluate_every)
+        if self.epochs % self.evaluate_every:
+            raise ValueError(
+                f"`evaluate_every` must divide the {self.epochs} epochs. "
+                f"Received: evaluate_every={self.evaluate_every}."
+            )
         for name in ("num_train", "num_test"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name))

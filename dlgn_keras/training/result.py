@@ -34,7 +34,8 @@ class Result:
         parameters: number of weights of the model.
         seconds: wall time of training and evaluation, all resumed parts together.
         seconds_per_epoch: median over epochs, training alone, compilation aside.
-        history: one dictionary per epoch.
+        history: one dictionary per evaluation, after `recipe.evaluate_every` epochs
+            each; loss and accuracy are means over those epochs.
         environment: versions, backend, device, machine, source commit.
         data: name, number of examples in each part, checksum of the arrays.
         interruptions: how many times the run was resumed.
@@ -88,12 +89,13 @@ def make_result(
     """Sum up a run's history."""
     tests = [row["test_accuracy"] for row in history]
     best = max(range(len(tests)), key=tests.__getitem__)
-    seconds = sorted(row["seconds"] for row in (history[1:] or history))
+    every = recipe.evaluate_every
+    seconds = sorted(row["seconds"] / every for row in (history[1:] or history))
     return Result(
         recipe=recipe.to_config(),
         test_accuracy=tests[-1],
         best_test_accuracy=tests[best],
-        best_epoch=best + 1,
+        best_epoch=history[best]["epoch"],
         validation_accuracy=history[-1].get("validation_accuracy"),
         parameters=net.count_params(),
         seconds=round(sum(row["total_seconds"] for row in history), 2),

@@ -44,6 +44,7 @@ class Run:
             recipe.seed,
             1 if loops_are_slow() and _convolves(self.net) else LONGEST_CHUNK,
             share,
+            recipe.evaluate_every,
         )
         self.trainer = make_trainer(
             self.net,
@@ -52,7 +53,7 @@ class Run:
             batch_size,
         )
         self.trainer.compile(
-            make_optimizer(recipe, recipe.epochs * self.chunks.steps),
+            make_optimizer(recipe, recipe.epochs * self.chunks.epoch_steps),
             make_loss(recipe, dataset.num_classes),
             metrics=[FirstNonFinite()],
             weighted_metrics=["accuracy"],
@@ -87,7 +88,7 @@ class Run:
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
         """Train the epochs that are not done yet."""
-        epochs = self.recipe.epochs
+        epochs, every = self.recipe.epochs, self.recipe.evaluate_every
         meta = {**self.facts, "interruptions": self.interruptions}
         own: list[keras.callbacks.Callback] = [
             Epochs(self.chunks, self.parts, self.history, folder, meta)
@@ -104,7 +105,7 @@ class Run:
                 self.chunks,
                 shuffle=False,  # Keras would mix the chunks by Python's random
                 initial_epoch=len(self.history),
-                epochs=epochs,
+                epochs=epochs // every,
                 verbose=0,
                 callbacks=[*own, *bars, *callbacks],
             )

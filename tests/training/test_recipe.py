@@ -90,9 +90,10 @@ def test_the_fingerprint_changes_with_every_field():
         "kernel_initializer": "glorot_uniform", "optimizer": "sgd",
         "learning_rate": 0.5, "momentum": 0.5, "nesterov": True, "weight_decay": 0.5,
         "clip_norm": 1.0, "schedule": "cosine", "warmup": 0.5, "boundaries": (3,),
-        "rates": (1.0, 2.0), "batch_size": 7, "epochs": 7, "augmentation": "flip",
-        "label_smoothing": 0.1, "validation": 0.1, "num_train": 7, "num_test": 7,
-        "precision": "mixed_bfloat16", "seed": 7, "regime": "frnpf_ii",
+        "rates": (1.0, 2.0), "batch_size": 7, "epochs": 8, "evaluate_every": 2,
+        "augmentation": "flip", "label_smoothing": 0.1, "validation": 0.1,
+        "num_train": 7, "num_test": 7, "precision": "mixed_bfloat16", "seed": 7,
+        "regime": "frnpf_ii", "value": "tensor",
     }  # fmt: skip
     flnpf = {"regime": "flnpf", "gates_from": "there"}
     marks = {plain.replace(**{k: v}).fingerprint for k, v in changes.items()}
