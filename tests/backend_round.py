@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import foreign
 import keras
 import numpy as np
 import tiny
@@ -39,6 +40,12 @@ def write(folder):
             net.save(folder / f"{family}_{kind}.keras")
             logits = tiny.forward(net, x)
             np.savez(folder / f"{family}_{kind}.npz", x=x, logits=logits)
+    model = foreign.build("everything")
+    x = foreign.examples(np.random.default_rng(0), model)
+    twin = dk.disentangle(model)
+    twin.save(folder / "twin_everything.keras")
+    logits = foreign.logits(model, x)
+    np.savez(folder / "twin_everything.npz", x=x, logits=logits)
     (folder / "done").touch()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def input_gradients(
-    model: keras.Model, x: Any, target: np.ndarray, batch_size: int = 64
+    model: Any, x: Any, target: np.ndarray, batch_size: int = 64
 ) -> np.ndarray:
     """Return `d logits[i, target[i]] / d x[i]` for every example, float32.
 

@@ -5,6 +5,8 @@ from dlgn_keras.layers.gated_conv import GatedConv1D, GatedConv2D
 from dlgn_keras.layers.gated_dense import GatedDense
 from dlgn_keras.layers.gated_residual import GatedAdd, GatedResidualBlock
 from dlgn_keras.layers.linear_gate import LinearGate
+from dlgn_keras.layers.piecewise_gate import PiecewiseGate, piecewise_problem
+from dlgn_keras.layers.selection import SelectedPooling, SelectionGate
 from dlgn_keras.layers.value_tensor import ValueTensor
 
 GatedConv = GatedConv2D
@@ -19,5 +21,9 @@ __all__ = [
     "GatedDense",
     "GatedResidualBlock",
     "LinearGate",
+    "PiecewiseGate",
+    "SelectedPooling",
+    "SelectionGate",
     "ValueTensor",
+    "piecewise_problem",
 ]

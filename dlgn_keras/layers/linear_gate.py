@@ -51,7 +51,11 @@ class LinearGate(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs: Any) -> Any:
-        return gates.apply(inputs, self.mode, self.beta, self.scale)
+        return self.gates(inputs, self.mode)
+
+    def gates(self, q: Any, mode: str) -> Any:
+        """Return what `call` returns, for a mode of the caller's."""
+        return gates.apply(q, mode, self.beta, self.scale)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

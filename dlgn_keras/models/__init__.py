@@ -3,6 +3,7 @@
 from dlgn_keras.models.collapse import AffineMap, affine_gates, collapse
 from dlgn_keras.models.disentangle import copy_network, disentangle
 from dlgn_keras.models.families import DGN, DLGN, DNN, FAMILIES
+from dlgn_keras.models.functional import DisentangledModel
 from dlgn_keras.models.gated_model import GatedModel, Site
 from dlgn_keras.models.shallow import shallow_skeletons
 from dlgn_keras.models.walker import Network, value_model
@@ -13,6 +14,7 @@ __all__ = [
     "DNN",
     "FAMILIES",
     "AffineMap",
+    "DisentangledModel",
     "GatedModel",
     "Network",
     "Site",

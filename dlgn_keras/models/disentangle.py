@@ -1,47 +1,92 @@
 """disentangle: from a ReLU network to the gated pair that separates its two halves."""
 
+import warnings
 from typing import Any
 
 from dlgn_keras.messages import check_choice
 from dlgn_keras.models.families import DGN, DLGN, DNN
+from dlgn_keras.models.functional import DisentangledModel, read
 from dlgn_keras.models.gated_model import GatedModel
 
 
 def disentangle(
-    model: Any, family: str = "dgn", copy_weights: bool = True, **options: Any
-) -> GatedModel:
-    """Return the DGN or DLGN twin of a DNN: gates at the same sites.
+    model: Any,
+    family: str = "dgn",
+    copy_weights: bool = True,
+    *,
+    input_shape: Any = None,
+    **options: Any,
+) -> GatedModel | DisentangledModel:
+    """Return the DGN or DLGN twin of a ReLU network: gates at the same sites.
 
     With `family="dgn"` and copied weights the twin is the exact dual of the
-    DNN: hard gates from a copy of it, multiplied into a linear copy of it;
-    the logits are the same. With "dlgn" the gating network becomes linear, so
-    the twin is a starting point for training, not an equal.
+    model at inference: hard gates from a copy of it, multiplied into a linear copy
+    of it; the logits are the same. Max pooling becomes gates that select. With
+    "dlgn" the gating network becomes linear (and its max pooling average pooling,
+    of which a warning tells), so the twin is a starting point for training, not an
+    equal. A softmax at the end is left out: logits come out.
 
     Args:
-        model: a `dk.DNN`.
+        model: a `dk.DNN`, or a functional or sequential Keras model of one input
+            and one output, of layers that are affine at inference (dense,
+            convolutions of all kinds, batch norm, average pooling, merges, dropout,
+            preprocessing, nested models ...), ReLU, LeakyReLU, ReLU6, PReLU and
+            max pooling.
         family: "dgn" or "dlgn".
-        copy_weights: whether both networks start from the DNN's weights.
+        copy_weights: whether both networks start from the model's weights.
+        input_shape: without the batch, for a model whose own has unknown sizes.
         options: further arguments of the twin (`beta`, `gate`, `value_input`, ...).
 
+    Returns:
+        a `dk.DGN` or `dk.DLGN` for a `dk.DNN`, else a `dk.models.DisentangledModel`.
+
     Raises:
-        ValueError: another kind of model, an unknown family, or max pooling.
+        ValueError: an unknown family, or what cannot be converted, each layer by
+            name and with the reason.
 
     Example:
-        >>> import numpy as np, dlgn_keras as dk
-        >>> dnn = dk.DNN(dk.skeletons.fc(2, 8), (4,), num_classes=3)
+        >>> import keras, numpy as np, dlgn_keras as dk
+        >>> model = keras.Sequential([keras.Input((4,)),
+        ...     keras.layers.Dense(8, activation="relu"), keras.layers.Dense(3)])
         >>> x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
-        >>> dual = dk.disentangle(dnn)
-        >>> np.allclose(dnn.predict(x, verbose=0), dual.predict(x, verbose=0))
+        >>> dual = dk.disentangle(model)
+        >>> np.allclose(model.predict(x, verbose=0), dual.predict(x, verbose=0))
         True
 
     Reference: arXiv 2006.10529, section 2 (NPF and NPV of a ReLU network).
     """
     check_choice("family", family, ("dgn", "dlgn"))
-    if not isinstance(model, DNN):
+    if isinstance(model, DNN):
+        return _twin_of_dnn(model, family, copy_weights, options)
+    if isinstance(model, GatedModel | DisentangledModel):
         raise ValueError(
-            f"`model` must be a dk.DNN. Received: {type(model).__name__} "
-            f"{getattr(model, 'name', '')!r}."
+            "`model` must be a ReLU network, such as a dk.DNN. "
+            f"Received: {type(model).__name__} {model.name!r}, gated already."
         )
+    found = read(model, input_shape)
+    options = {"gate": "hard" if family == "dgn" else "soft", **options}
+    unknown = sorted(set(options) - {"gate", "beta", "value_input", "name"})
+    if unknown:
+        raise ValueError(
+            "The twin of a Keras model has the options gate, beta, value_input and "
+            f"name. Received: {unknown[0]}."
+        )
+    twin = DisentangledModel(found.graph, family, **options)
+    if copy_weights:
+        twin.copy_weights_from(found.sources)
+    averaged = [k for k in twin.replacements if k != "output"]
+    if averaged:
+        warnings.warn(
+            "A DLGN's gating network is linear: max pooling becomes average pooling "
+            f"there, in {', '.join(averaged)}.",
+            stacklevel=2,
+        )
+    return twin
+
+
+def _twin_of_dnn(
+    model: DNN, family: str, copy_weights: bool, options: dict[str, Any]
+) -> GatedModel:
     config = model.arguments
     shared = {
         "gate": "hard" if family == "dgn" else "soft",

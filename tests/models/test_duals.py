@@ -59,8 +59,7 @@ def test_the_twins_weights_are_copies_and_the_options_its_own(rng):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: tiny.build("dlgn", "fc"), "`model` must be a dk.DNN.*DLGN 'dlgn'"),
-        (lambda: "net", "`model` must be a dk.DNN.*str"),
+        (lambda: tiny.build("dlgn", "fc"), "a dk.DNN.*DLGN 'dlgn', gated already"),
         (lambda: tiny.build("dnn", tiny.MAX_POOL), "average pooling.*'vgg16'"),
     ],
 )

@@ -1,0 +1,308 @@
+"""DisentangledModel: the gated pair of any functional Keras model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dlgn_keras import gates as gate_functions
+from dlgn_keras.messages import check_choice
+from dlgn_keras.models.functional.graph import Graph
+from dlgn_keras.models.functional.trunk import (
+    SATURATED,
+    Trunk,
+    copy_weights,
+    gating_answer,
+    make_gate,
+    value_answer,
+)
+from dlgn_keras.models.gated_model import Site, as_float32, check_inputs
+
+
+class _Parts:
+    """What the model is made of, in an object that Keras need not track."""
+
+    def __init__(self, graph: Graph, arguments: dict[str, Any]) -> None:
+        self.graph = graph
+        self.arguments = arguments
+        self.preprocessing = Trunk(graph)
+        self.gating = Trunk(graph)
+        self.value = Trunk(graph)
+        self.gates: dict[str, Any] = {}  # site -> the layer that makes its gates
+        self.pre_activations: dict[str, Any] = {}
+        self.sites: tuple[Site, ...] = ()
+        self.views: dict[str, keras.Model] = {}
+
+
+@keras.saving.register_keras_serializable(package="dlgn_keras")
+class DisentangledModel(keras.Model):
+    """A gating network beside a value network, both on the graph of a Keras model.
+
+    `dk.disentangle` makes it. The networks have the model's own layers, split at
+    every ReLU-like activation and every max pooling; at inference the value network
+    is affine in its input at fixed gates. It is read as our other models are:
+
+    - a ReLU, LeakyReLU or PReLU site `s` has the gates `s`, of value 1 or slope;
+    - a ReLU6 site has the gates `s`, 1 between 0 and 6, and `s_saturated`, 1 above:
+      there the value network adds the constant 6, which starts paths as a bias does;
+    - a max pooling has selection gates, 1 for the entry taken of each window.
+
+    Args:
+        graph: the model as data, see `dlgn_keras.models.functional`.
+        family: "dgn", whose gating network is the model itself, or "dlgn", whose
+            gating network is linear: no activation, average for max pooling.
+        gate, beta, value_input: as in `dk.DGN`.
+
+    Raises:
+        ValueError: an argument out of range.
+
+    Example:
+        >>> import keras, dlgn_keras as dk
+        >>> model = keras.Sequential([
+        ...     keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, activation="relu"),
+        ...     keras.layers.GlobalMaxPooling2D(), keras.layers.Dense(3)])
+        >>> twin = dk.disentangle(model)
+        >>> [len(site.shape) for site in twin.sites], twin.output_shape
+        ([3, 2], (None, 3))
+
+    Reference: arXiv 2006.10529, section 3; arXiv 2110.03403, section 2.
+    """
+
+    _parts: _Parts
+
+    def __init__(
+        self,
+        graph: Graph,
+        family: str,
+        *,
+        gate: str = "hard",
+        beta: float = 4.0,
+        value_input: str = "input",
+        name: str | None = None,
+    ) -> None:
+        check_choice("family", family, ("dgn", "dlgn"))
+        gate_functions.check(gate, beta)
+        check_choice("value_input", value_input, ("input", "ones"))
+        arguments = {
+            "family": family,
+            "gate": gate,
+            "beta": beta,
+            "value_input": value_input,
+        }
+        parts = _Parts(graph, arguments)
+        inputs = keras.Input(graph.input_shape, dtype=graph.input_dtype, name="inputs")
+        start = graph.value_input
+        x = parts.preprocessing.walk(inputs, 0, {start})[start]
+        gating = _gating_network(parts, x.shape[1:])
+        q = gating(x)
+        steps = graph.sites()
+        made: dict[str, Any] = {}
+        learnt: dict[str, Any] = {}  # a PReLU called twice has one set of slopes
+        for step in steps:
+            layer = learnt.get(step.layer)
+            if layer is None:
+                layer = make_gate(graph, step, q[step.name], gate, beta)
+            parts.gates[step.name] = layer
+            made |= named_gates(step.name, layer(q[step.name]))
+            if layer.weights:
+                learnt[step.layer] = layer
+        parts.pre_activations = {step.name: q[step.name] for step in steps}
+        parts.sites = tuple(Site(k, tuple(g.shape[1:])) for k, g in made.items())
+        value = _value_network(parts, x.shape[1:])
+        z = ops.ones_like(x) if value_input == "ones" else x
+        logits = value([z, made])
+        super().__init__(inputs, as_float32(logits), name=name or family)
+        parts.views |= {"gating_network": gating, "value_network": value}
+        self._parts = parts
+
+    # -- what the model is -------------------------------------------------
+
+    @property
+    def family(self) -> str:
+        return self._parts.arguments["family"]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments the model was made with, but the graph."""
+        return dict(self._parts.arguments)
+
+    @property
+    def graph(self) -> Graph:
+        """The model it was made of, as data."""
+        return self._parts.graph
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Every gate's name and shape, in the order data meets them."""
+        return self._parts.sites
+
+    @property
+    def num_classes(self) -> int:
+        return int(self.output_shape[-1])
+
+    @property
+    def gate_mode(self) -> str:
+        """The gate the model uses: "hard", "soft" or "straight_through"."""
+        return self._parts.arguments["gate"]
+
+    @property
+    def value_input(self) -> str:
+        """What the value network is fed: the "input" itself or all "ones"."""
+        return self._parts.arguments["value_input"]
+
+    @property
+    def gating_network(self) -> keras.Model:
+        """Preprocessed input -> {site: what comes into it}."""
+        return self._parts.views["gating_network"]
+
+    @property
+    def value_network(self) -> keras.Model:
+        """[value input, {site: gates}] -> logits, affine in the value input."""
+        return self._parts.views["value_network"]
+
+    @property
+    def replacements(self) -> dict[str, str]:
+        """What is not as in the original model: {layer: what became of it}."""
+        graph, found = self.graph, {}
+        if graph.head is not None:
+            found["output"] = f"the {graph.head} is left out: logits come out"
+        if self.family == "dlgn":
+            pools = [step.name for step in graph.steps if step.kind == "pool"]
+            found |= dict.fromkeys(pools, "averages in the gating network")
+        return found
+
+    # -- what it says about an input ---------------------------------------
+
+    def pre_activations(self, x: Any, batch_size: int = 256) -> dict[str, np.ndarray]:
+        """Return {site: what comes into it}, float32: q, or what is to be pooled.
+
+        Args:
+            x: raw inputs (n, *input_shape), as `predict` takes them.
+            batch_size: how many go through the network at a time.
+        """
+        view = self._view(
+            "pre_activations",
+            lambda: keras.Model(self.input, self._parts.pre_activations),
+        )
+        x = check_inputs(x, self.input_shape[1:])
+        q = view.predict(x, batch_size=batch_size, verbose=0)
+        return {name: np.asarray(q[name], "float32") for name in self._parts.gates}
+
+    def gates(
+        self, x: Any, mode: str | None = None, batch_size: int = 256
+    ) -> dict[str, np.ndarray]:
+        """Return {site: gates (n, *shape)} as the value network is multiplied by.
+
+        Args:
+            x: raw inputs (n, *input_shape).
+            mode: "hard", "soft" or "straight_through"; the model's own if None.
+            batch_size: how many go through the network at a time.
+        """
+        mode = mode or self.gate_mode
+        gate_functions.check(mode, self._parts.arguments["beta"])
+        found: dict[str, Any] = {}
+        for name, q in self.pre_activations(x, batch_size).items():
+            made = self._parts.gates[name].gates(ops.convert_to_tensor(q), mode)
+            found |= named_gates(name, made)
+        return {
+            k: np.asarray(ops.convert_to_numpy(g), "float32") for k, g in found.items()
+        }
+
+    def value_inputs(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """Return what the value network is fed for raw inputs: float32, (n, ...)."""
+        x = check_inputs(x, self.input_shape[1:])
+        graph = self.graph
+        view = self._view("value_inputs", self._preprocessing)
+        z = x
+        if graph.value_input:
+            z = view.predict(x, batch_size=batch_size, verbose=0)
+        z = np.asarray(z, "float32")
+        return np.ones_like(z) if self.value_input == "ones" else z
+
+    def explain(self, x: Any, target: Any = None, batch_size: int = 64) -> Any:
+        """Return `dk.interpret.explain(self, x, target)`: logits taken apart, exactly.
+
+        Args:
+            x: raw inputs (n, *input_shape).
+            target: class to explain, one for all or one per example; the
+                predicted class if None.
+            batch_size: how many examples are held at a time.
+        """
+        # A convenience upwards: the models themselves know nothing of interpret.
+        from dlgn_keras.interpret import explain
+
+        return explain(self, x, target, batch_size)
+
+    def _preprocessing(self) -> keras.Model:
+        start = self.graph.value_input
+        x = self._parts.preprocessing.walk(self.input, 0, {start})[start]
+        return keras.Model(self.input, x)
+
+    def _view(self, name: str, make: Callable[[], keras.Model]) -> keras.Model:
+        """Return another model over the same layers, made when first asked for."""
+        if name not in self._parts.views:
+            self._parts.views[name] = make()
+        return self._parts.views[name]
+
+    # -- weights and saving --------------------------------------------------
+
+    def copy_weights_from(self, sources: dict[str, Any]) -> None:
+        """Give both networks the weights of the original's layers, {key: layer}."""
+        parts = self._parts
+        for trunk in (parts.preprocessing, parts.gating, parts.value):
+            trunk.copy_from(sources)
+        for step in self.graph.sites():
+            if step.layer in sources and parts.gates[step.name].weights:
+                copy_weights(sources[step.layer], parts.gates[step.name])
+
+    def get_config(self) -> dict[str, Any]:
+        config = {**self._parts.arguments, "name": self.name}
+        frozen = [
+            name
+            for name in ("gating_network", "value_network")
+            if not self._parts.views[name].trainable
+        ]
+        return {**config, "graph": self.graph.to_config(), "frozen": frozen}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        config = dict(config)
+        frozen = config.pop("frozen", [])
+        net = cls(Graph.from_config(config.pop("graph")), **config)
+        for name in frozen:
+            getattr(net, name).trainable = False
+        return net
+
+
+def named_gates(name: str, made: Any) -> dict[str, Any]:
+    """Return the gates a site's layer made by name; a saturating one makes two."""
+    if isinstance(made, list | tuple):
+        return {name: made[0], name + SATURATED: made[1]}
+    return {name: made}
+
+
+def _gating_network(parts: _Parts, shape: tuple) -> keras.Model:
+    graph, trunk = parts.graph, parts.gating
+    answer = gating_answer(trunk, rectify=parts.arguments["family"] == "dgn")
+    # Name scopes keep the paths of the two networks' variables apart.
+    with keras.name_scope("gating_network"):
+        x = keras.Input(shape, name="inputs")
+        wanted = {step.inputs[0] for step in graph.sites()}
+        found = trunk.walk(x, graph.value_input, wanted, answer)
+        q = {step.name: found[step.inputs[0]] for step in graph.sites()}
+        return keras.Model(x, q, name="gating_network")
+
+
+def _value_network(parts: _Parts, shape: tuple) -> keras.Model:
+    graph = parts.graph
+    with keras.name_scope("value_network"):
+        z = keras.Input(shape, name="inputs")
+        gates = {
+            site.name: keras.Input(site.shape, name=f"{site.name}_gate")
+            for site in parts.sites
+        }
+        answer = value_answer(graph, gates)
+        found = parts.value.walk(z, graph.value_input, {graph.output}, answer)
+        return keras.Model([z, gates], found[graph.output], name="value_network")

@@ -1,0 +1,98 @@
+"""disentangle on the architectures everybody has: keras.applications, random weights.
+
+By default on PyTorch alone, whose eager calls compile nothing; `-m slow` elsewhere.
+"""
+
+import contextlib
+
+import foreign
+import keras
+import numpy as np
+import pytest
+import tiny
+
+import dlgn_keras as dk
+
+if keras.backend.backend() != "torch":
+    pytestmark = pytest.mark.slow
+
+RELATIVE = 1e-4  # what an exact dual is promised within, a hundred layers deep
+# name -> (options, gates in the network, max poolings among them)
+MODELS = {
+    "VGG16": ({}, 20, 5),
+    "ResNet50": ({}, 50, 1),
+    "ResNet50V2": ({}, 53, 4),
+    "MobileNetV2": ({"alpha": 0.35}, 70, 0),
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def case(request):
+    """(name, model, inputs, logits by Keras alone), its statistics calibrated."""
+    options = MODELS[request.param][0]
+    model = getattr(keras.applications, request.param)(
+        weights=None, input_shape=foreign.image(48, 3), classes=7, **options
+    )
+    rng = np.random.default_rng(request.config.seed)
+    x = rng.uniform(-50, 50, size=(3, *model.input_shape[1:])).astype("float32")
+    calibrate(model, x)
+    return request.param, model, x, foreign.logits(model, x)
+
+
+def calibrate(model, x):
+    """Give batch norm the statistics of x: otherwise the signal dies in deep nets."""
+    tiny.shake(model, 0.1)
+    norms = (keras.layers.BatchNormalization,)
+    norms = [layer for layer in model.layers if isinstance(layer, norms)]
+    before = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(keras.ops.convert_to_tensor(x), training=True)
+    for layer, momentum in zip(norms, before, strict=True):
+        layer.momentum = momentum
+
+
+def error(found, expected):
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
+
+def test_the_dual_has_the_logits_and_a_perturbed_one_not(case):
+    name, model, x, logits = case
+    twin = dk.disentangle(model)
+    assert len(twin.sites) == MODELS[name][1]
+    assert [s.kind for s in twin.graph.steps].count("pool") == MODELS[name][2]
+    assert error(tiny.forward(twin, x), logits) < RELATIVE
+    foreign.flip(twin.gating_network)
+    assert error(tiny.forward(twin, x), logits) > 10 * RELATIVE
+
+
+def test_contributions_and_bias_make_the_logit(case):
+    _, model, x, logits = case
+    found = dk.disentangle(model).explain(x[:1], target=3)
+    assert found.contributions.shape == x[:1].shape
+    total = found.contributions.sum(dtype="float64") + found.bias[0]
+    assert error(total, logits[0, 3]) < RELATIVE * max(
+        1, np.abs(found.contributions).sum() / abs(logits[0, 3])
+    )
+
+
+def test_a_linear_gating_network_averages_where_the_model_takes_maxima(case):
+    name, model, x, _ = case
+    pools = MODELS[name][2]
+    told = pytest.warns(UserWarning, match="max pooling becomes average pooling")
+    with told if pools else contextlib.nullcontext():
+        twin = dk.disentangle(model, "dlgn")
+    assert len([k for k in twin.replacements if k != "output"]) == pools
+    network = twin.gating_network
+    zero = np.zeros_like(x[:1])
+    q = [
+        network(keras.ops.convert_to_tensor(z))
+        for z in (x[:1], x[1:2], x[:1] + x[1:2], zero)
+    ]
+    for site in q[0]:
+        a, b, both, none = (
+            np.asarray(keras.ops.convert_to_numpy(part[site]), "float64") for part in q
+        )
+        gap = np.abs(a + b - both - none).max()
+        assert gap < RELATIVE * np.abs([a, b, both]).max(), site
+    assert np.isfinite(tiny.forward(twin, x)).all()
