@@ -2,6 +2,7 @@
 
 from dlgn_keras.data.checks import check_arrays
 from dlgn_keras.data.dataset import Dataset
+from dlgn_keras.data.discs import DiscData, discs
 from dlgn_keras.data.generate import ObliqueData, oblique_tree
 from dlgn_keras.data.loading import NAMES, load
 from dlgn_keras.data.oblique_sets import ObliqueDataset, oblique_dataset
@@ -11,11 +12,13 @@ from dlgn_keras.data.trees import ObliqueTree
 __all__ = [
     "NAMES",
     "Dataset",
+    "DiscData",
     "ObliqueData",
     "ObliqueDataset",
     "ObliqueTree",
     "Preprocessing",
     "check_arrays",
+    "discs",
     "load",
     "oblique_dataset",
     "oblique_tree",

@@ -13,7 +13,8 @@ from dlgn_keras.interpret.hyperplanes import (
     margins,
 )
 from dlgn_keras.interpret.local import AffineUnits, filters_at, local_filters
-from dlgn_keras.interpret.regions import Region, slice_regions
+from dlgn_keras.interpret.motion import HyperplaneRecorder
+from dlgn_keras.interpret.regions import Region, path_regions, slice_regions
 from dlgn_keras.interpret.report import load_image, report
 from dlgn_keras.interpret.spectrum import Spectrum, spectrum
 from dlgn_keras.interpret.top_paths import Path, TopPaths, top_paths
@@ -22,6 +23,7 @@ from dlgn_keras.interpret.trees import (
     NodeDistances,
     affine_fits,
     cluster_hyperplanes,
+    discontinuities,
     node_distances,
     node_trainer,
     oblique_tree,
@@ -34,6 +36,7 @@ __all__ = [
     "Explanation",
     "Faithfulness",
     "GateFilters",
+    "HyperplaneRecorder",
     "Hyperplanes",
     "Interval",
     "NodeDistances",
@@ -46,6 +49,7 @@ __all__ = [
     "all_gate_filters",
     "attributions",
     "cluster_hyperplanes",
+    "discontinuities",
     "distances",
     "explain",
     "faithfulness",
@@ -60,6 +64,7 @@ __all__ = [
     "node_distances",
     "node_trainer",
     "oblique_tree",
+    "path_regions",
     "plots",
     "refine_tree",
     "report",

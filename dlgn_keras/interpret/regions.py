@@ -36,6 +36,7 @@ def slice_regions(
     second: Any,
     extent: tuple[float, float, float, float] = (-1.0, 1.0, -1.0, 1.0),
     max_regions: int = 20_000,
+    num_sites: int | None = None,
 ) -> list[Region]:
     """Cut the plane `x = origin + s * first + t * second` into its linear regions.
 
@@ -48,6 +49,7 @@ def slice_regions(
         origin, first, second: raw inputs (*input_shape) that span the plane.
         extent: (s from, s to, t from, t to), the part of the plane to cut.
         max_regions: where to stop, with an error.
+        num_sites: how many sites cut, counted from the input; None: all.
 
     Returns:
         list of Region; together they fill the extent.
@@ -74,7 +76,9 @@ def slice_regions(
     pieces = [Region(square, {})]
     parameters = gating_parameters(net)
     shallow = net.arguments.get("shallow", False)
-    for site, _ in net.sites:
+    if num_sites is not None:
+        check_count("num_sites", num_sites)
+    for site, _ in net.sites[:num_sites]:
         nodes = gating_graph(net, site)
         cut: list[Region] = []
         for piece in pieces:
@@ -83,6 +87,42 @@ def slice_regions(
             cut.extend(_cut(piece, site, lines, max_regions - len(cut)))
         pieces = cut
     return pieces
+
+
+def path_regions(
+    net: GatedModel, extent: tuple[float, float, float, float] = (-1.0, 1.0, -1.0, 1.0)
+) -> list[list[Region]]:
+    """Cut the plane of a network's two inputs by the gates up to each layer.
+
+    Args:
+        net: a DNN, DGN or DLGN of dense layers with two inputs.
+        extent: (x from, x to, y from, y to), the part of the plane to cut.
+
+    Returns:
+        A list per site, in order: the regions that the sites up to it cut.
+
+    Raises:
+        TypeError, ValueError: as `slice_regions`, or not two inputs.
+
+    Example:
+        >>> import dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(2, 3), (2,), num_classes=2, seed=0)
+        >>> first, both = path_regions(net)
+        >>> list(first[0].gates), list(both[0].gates)
+        (['dense_1'], ['dense_1', 'dense_2'])
+
+    Reference: ICLR 2025 (see `slice_regions`), active path regions by layer.
+    """
+    shape = tuple(check_model(net).input_shape[1:])
+    if shape != (2,):
+        raise ValueError(
+            f"`net` must have two inputs, shape (2,). Received: net of shape {shape}."
+        )
+    first, second = np.eye(2)
+    return [
+        slice_regions(net, np.zeros(2), first, second, extent, num_sites=k + 1)
+        for k in range(len(net.sites))
+    ]
 
 
 def _plane(net: GatedModel, origin: Any, first: Any, second: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from dlgn_keras.interpret.trees.choose import affine_fits
 from dlgn_keras.interpret.trees.clusters import Clusters, cluster_hyperplanes
+from dlgn_keras.interpret.trees.discontinuity import discontinuities
 from dlgn_keras.interpret.trees.extract import oblique_tree
 from dlgn_keras.interpret.trees.nodes import NodeDistances, node_distances
 from dlgn_keras.interpret.trees.refine import refine_tree
@@ -12,6 +13,7 @@ __all__ = [
     "NodeDistances",
     "affine_fits",
     "cluster_hyperplanes",
+    "discontinuities",
     "node_distances",
     "node_trainer",
     "oblique_tree",
