@@ -78,7 +78,7 @@ class Forward:
                 q = ops.matmul(z, tensor(layer.kernel))
             else:
                 q = convolve(stage, layer.kernel, z)
-            return q + tensor(layer.constant)
+            return q if layer.constant is None else q + tensor(layer.constant)
         if isinstance(stage, Flatten):
             return ops.reshape(z, (-1, math.prod(z.shape[1:])))
         if isinstance(stage, GlobalPool):
@@ -114,21 +114,21 @@ def convolve(stage: Conv, kernel: Any, z: Any) -> Any:
 
 
 def _chosen(z: Any, size: int) -> Any:
-    n, *sizes, channels = z.shape
+    _, *sizes, channels = z.shape
     counts = [s // size for s in sizes]
     cut = z
     for axis, count in enumerate(counts, start=1):
         cut = cut[(slice(None),) * axis + (slice(0, count * size),)]
     split = [part for count in counts for part in (count, size)]
-    blocks = ops.reshape(cut, (n, *split, channels))
+    blocks = ops.reshape(cut, (-1, *split, channels))
     outer = [1 + 2 * k for k in range(len(counts))]
     inner = [2 + 2 * k for k in range(len(counts))]
     order = (0, *outer, 1 + 2 * len(counts), *inner)
     windows = ops.transpose(blocks, order)
-    flat = ops.reshape(windows, (n, *counts, channels, size ** len(counts)))
+    flat = ops.reshape(windows, (-1, *counts, channels, size ** len(counts)))
     one_hot = ops.one_hot(ops.argmax(flat, axis=-1), size ** len(counts))
-    back = ops.reshape(one_hot, (n, *counts, channels, *(size for _ in counts)))
+    back = ops.reshape(one_hot, (-1, *counts, channels, *(size for _ in counts)))
     inverse = sorted(range(len(order)), key=order.__getitem__)
-    mask = ops.reshape(ops.transpose(back, inverse), cut.shape)
+    mask = ops.reshape(ops.transpose(back, inverse), (-1, *cut.shape[1:]))
     widths = [(0, 0), *((0, s - c * size) for s, c in zip(sizes, counts, strict=True))]
     return ops.cast(ops.pad(mask, [*widths, (0, 0)]), "float32")

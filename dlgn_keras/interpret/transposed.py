@@ -53,21 +53,23 @@ class PullBack(NamedTuple):
 
 
 class Folded(NamedTuple):
-    """A layer as `kernel z + constant`, batch norm and bias folded in, float32."""
+    """A layer as `kernel z + constant`, batch norm and bias folded in, float32.
 
-    kernel: np.ndarray
-    constant: np.ndarray
+    Arrays or tensors; constant None adds nothing.
+    """
+
+    kernel: Any
+    constant: Any
 
 
 def fold(parameters: Mapping[str, Affine]) -> dict[str, Folded]:
     """Return {stage: Folded}, what the passes read."""
-    return {
-        name: Folded(
-            (p.kernel * p.scale).astype("float32"),
-            (p.scale * p.bias + p.shift).astype("float32"),
-        )
-        for name, p in parameters.items()
-    }
+    folded = {}
+    for name, p in parameters.items():
+        constant = (p.scale * p.bias + p.shift).astype("float32")
+        kernel = (p.kernel * p.scale).astype("float32")
+        folded[name] = Folded(kernel, constant if constant.any() else None)
+    return folded
 
 
 def pull_back(
@@ -96,7 +98,8 @@ def pull_back(
     """
     start = len(nodes) - 1 if start is None else start
     pending: dict[int, Any] = {start: tensor(cotangent)}
-    offset: Any = ops.zeros((pending[start].shape[0],), dtype="float32")
+    size = math.prod(nodes[start].shape)
+    offset: Any = ops.zeros_like(ops.reshape(pending[start], (-1, size))[:, 0])
     at_gates: dict[str, Any] = {}
     for k in range(start, 0, -1):
         if k not in pending:
@@ -109,7 +112,7 @@ def pull_back(
                 u = u * ops.cast(tensor(gates[node.name]), "float32")
         if isinstance(node.stage, Dense | Conv):
             layer = parameters[node.name]
-            if layer.constant.any():
+            if layer.constant is not None:
                 axes = tuple(range(1, len(u.shape) - 1))
                 total = ops.sum(u, axes) if axes else u
                 offset = offset + ops.matmul(total, tensor(layer.constant))
@@ -159,7 +162,7 @@ def transposed_pool(node: Node, u: Any, source: Node, mask: Any) -> Any:
     if isinstance(stage, GlobalPool):
         sizes = shape[:-1]
         u = ops.reshape(u / math.prod(sizes), (-1, *(1 for _ in sizes), shape[-1]))
-        return ops.broadcast_to(u, (u.shape[0], *shape))
+        return u * ops.ones((1, *shape), u.dtype)
     if not isinstance(stage, AveragePool | MaxPool):
         raise TypeError(f"No transpose is known for the stage {stage!r}.")
     for axis, n in enumerate(shape[:-1], start=1):

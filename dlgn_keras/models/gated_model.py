@@ -75,12 +75,12 @@ class GatedModel(Stored, ChecksRawInputs):
     @property
     def gating_network(self) -> keras.Model:
         """Preprocessed input -> {site: pre-activations}."""
-        return self._view("gating_network", self._make_gating_network)
+        return self.view("gating_network", self._make_gating_network)
 
     @property
     def value_network(self) -> keras.Model:
         """[value input, {site: gates}] -> logits, affine in the value input."""
-        return self._view(
+        return self.view(
             "value_network",
             lambda: value_model(
                 self._parts.value, self.input_shape[1:], dict(self.sites)
@@ -113,13 +113,11 @@ class GatedModel(Stored, ChecksRawInputs):
             x: raw inputs (n, *input_shape), as `predict` takes them.
             batch_size: how many go through the network at a time.
         """
-        view = self._view(
+        view = self.view(
             "pre_activations",
             lambda: keras.Model(self.input, self._parts.pre_activations),
         )
-        x = check_inputs(x, self.input_shape[1:])
-        self._check_range(x)
-        q = view.predict(x, batch_size=batch_size, verbose=0)
+        q = view.predict(self.raw_inputs(x), batch_size=batch_size, verbose=0)
         return {name: np.asarray(q[name], "float32") for name in dict(self.sites)}
 
     def gates(
@@ -135,15 +133,35 @@ class GatedModel(Stored, ChecksRawInputs):
         """
         beta = self._parts.arguments.get("beta", 4.0)
         scale = self._parts.arguments.get("gate_scale", 1.0)
-        mode = mode or self.gate_mode
-        gate_functions.check(mode, beta, scale)
-        q = self.pre_activations(x, batch_size)
+        gate_functions.check(mode or self.gate_mode, beta, scale)
+        made = self.gates_from(self.pre_activations(x, batch_size), mode)
+        return {
+            site: np.asarray(keras.ops.convert_to_numpy(gate))
+            for site, gate in made.items()
+        }
 
-        def gate(site: str) -> np.ndarray:
-            made = gate_functions.apply(q[self.source_site(site)], mode, beta, scale)
-            return np.asarray(keras.ops.convert_to_numpy(made))
+    def gates_from(
+        self, pre_activations: dict[str, Any], mode: str | None = None
+    ) -> dict[str, Any]:
+        """Return {site: gates} as tensors, made of {site: pre-activations}.
 
-        return {site.name: gate(site.name) for site in self.sites}
+        Args:
+            pre_activations: arrays or tensors (n, *shape), as made at the sites.
+            mode: as in `gates`.
+        """
+        beta = self._parts.arguments.get("beta", 4.0)
+        scale = self._parts.arguments.get("gate_scale", 1.0)
+        how = mode or self.gate_mode, beta, scale
+        return {
+            name: gate_functions.apply(pre_activations[self.source_site(name)], *how)
+            for name, _ in self.sites
+        }
+
+    def raw_inputs(self, x: Any) -> np.ndarray:
+        """Return raw inputs as an array, or say in one line what is wrong with it."""
+        x = check_inputs(x, self.input_shape[1:])
+        self._check_range(x)
+        return x
 
     def value_inputs(self, x: Any) -> np.ndarray:
         """Return what the value network is fed for raw inputs: float32, (n, ...)."""
@@ -152,7 +170,7 @@ class GatedModel(Stored, ChecksRawInputs):
             return np.ones_like(x)
         return x if self.preprocessing is None else self.preprocessing.apply(x)
 
-    def explain(self, x: Any, target: Any = None, batch_size: int = 64) -> Any:
+    def explain(self, x: Any, target: Any = None, batch_size: int = 32) -> Any:
         """Return `dk.interpret.explain(self, x, target)`: logits taken apart, exactly.
 
         Args:
@@ -189,7 +207,7 @@ class GatedModel(Stored, ChecksRawInputs):
         layers = parts.value.layers if network == "value" else parts.gating_layers
         return dict(layers)
 
-    def _view(self, name: str, make: Callable[[], keras.Model]) -> keras.Model:
+    def view(self, name: str, make: Callable[[], keras.Model]) -> keras.Model:
         """Return another model over the same layers, made when first asked for."""
         if name not in self._parts.views:
             self._parts.views[name] = make()
