@@ -16,7 +16,6 @@ from dlgn_keras.interpret.transposed import Folded, pull_back
 from dlgn_keras.layers import Gated
 from dlgn_keras.models import GatedModel
 
-
 PREDICTED = -1
 
 
