@@ -1,23 +1,20 @@
 """GatedHyperModel: from KerasTuner's hyperparameters to a Recipe, and no further."""
 
-import inspect
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import keras_tuner
 
 from dlgn_keras.data import Dataset
-from dlgn_keras.messages import check_choice
 from dlgn_keras.skeletons import Skeleton
 from dlgn_keras.training import Recipe, build_model, fit, load_data
 from dlgn_keras.training.optimizers import make_loss, make_optimizer
 from dlgn_keras.tuning.spaces import (
     GATED_ONLY,
-    SPACES,
     Space,
     architecture_of,
     ask,
@@ -26,6 +23,7 @@ from dlgn_keras.tuning.spaces import (
     named_space,
     read_space,
     size_options,
+    tidy,
 )
 
 SpaceFunction = Callable[[keras_tuner.HyperParameters], dict[str, Any]]
@@ -90,16 +88,19 @@ class GatedHyperModel(keras_tuner.HyperModel):
 
     def _read(self, space: Any) -> tuple[Space | None, SpaceFunction]:
         """Return the space as data (None for a function) and as a function."""
-        if inspect.isroutine(space):
-            return None, space
+        if not isinstance(space, str | Path | dict):
+            if not callable(space):
+                raise ValueError(
+                    "`space` must be a name, a dictionary, a json file or a function. "
+                    f"Received: space={space!r}."
+                )
+            return None, cast(SpaceFunction, space)
         if isinstance(space, str | Path) and str(space).endswith(".json"):
             space = read_space(space)
         elif isinstance(space, str):
             shape = self.dataset.input_shape
             family, skeleton = self.base.family, self.architecture or ""
             space = named_space(space, family, skeleton, shape)
-        elif not isinstance(space, dict):
-            check_choice("space", space, SPACES)
         checked = check_space(space, self.architecture)
         if self.base.family == "dnn":  # one space can serve all families
             checked = {k: v for k, v in checked.items() if k not in GATED_ONLY}
@@ -115,7 +116,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
             )
         if self.space is None:
             check_names(values, self.architecture)
-        changes = {name: _tidy(value) for name, value in values.items()}
+        changes = {name: tidy(value) for name, value in values.items()}
         sizes = {
             name: changes.pop(name)
             for name in size_options(self.architecture)
@@ -215,11 +216,6 @@ def _with_validation(
             f"Received: validation={base.validation!r}."
         )
     return dataset
-
-
-def _tidy(value: Any) -> Any:
-    """Return a float with four digits: a recipe that one can read out."""
-    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def _resized(text: str, sizes: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import functools
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Lasting(keras_tuner.Oracle):
         self._deaths: dict[str, int] = {}
         self._heard: dict[str, float] = {}
         self._exhausted = False
+        self.figures: dict[str, dict[str, Any]] = {}  # of the records that were read
         if (folder / STATE).is_file():
             self.reload()
 
@@ -187,7 +189,10 @@ class Bayesian(Lasting, keras_tuner.oracles.BayesianOptimizationOracle):
     """KerasTuner's Bayesian optimization, which never asks for the same twice."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        answer = super().populate_space(trial_id)
+        with warnings.catch_warnings():
+            # The Gaussian process tells at every step that few trials fit it badly.
+            warnings.simplefilter("ignore")
+            answer = super().populate_space(trial_id)
         values = answer.get("values")
         if values and self._duplicate(values):
             return self._random_populate_space()

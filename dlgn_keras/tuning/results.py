@@ -14,10 +14,12 @@ from dlgn_keras.training.files import write_atomically
 from dlgn_keras.tuning.hypermodel import GatedHyperModel
 from dlgn_keras.tuning.objectives import OBJECTIVES
 from dlgn_keras.tuning.oracles import Lasting
+from dlgn_keras.tuning.spaces import tidy
 from dlgn_keras.tuning.trials import free_memory, read_record
 
 Row = dict[str, Any]
 FIRST = ("trial", "status", "score", "parameters", "seconds")
+KEPT = ("parameters", "seconds", "validation_accuracy", "ended", "message")
 STATUS = {
     TrialStatus.COMPLETED: "finished",
     TrialStatus.FAILED: "failed",
@@ -93,19 +95,19 @@ def rows_of(oracle: Lasting, folder: Path) -> list[Row]:
     rows = []
     for trial_id in list(oracle.start_order):
         trial = oracle.trials[trial_id]
-        record = read_record(folder, trial_id) or {}
+        if trial_id in oracle.end_order and trial_id not in oracle.figures:
+            record = read_record(folder, trial_id) or {}
+            oracle.figures[trial_id] = {name: record.get(name) for name in KEPT}
+        figures = oracle.figures.get(trial_id, dict.fromkeys(KEPT))
         row: Row = {
             "trial": trial_id,
             "status": STATUS[trial.status],
             "score": trial.score if trial.status == TrialStatus.COMPLETED else None,
-            "parameters": record.get("parameters"),
-            "seconds": record.get("seconds"),
-            "validation_accuracy": record.get("validation_accuracy"),
-            "ended": record.get("ended"),
+            **figures,
         }
         values = trial.hyperparameters.values
-        row |= {f"hp:{name}": value for name, value in values.items()}
-        row["message"] = record.get("message") or trial.message or ""
+        row |= {f"hp:{name}": tidy(value) for name, value in values.items()}
+        row["message"] = figures["message"] or trial.message or ""
         rows.append(row)
     return rows
 

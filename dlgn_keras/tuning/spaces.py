@@ -235,6 +235,11 @@ def _check_entry(name: str, spec: Any, space: Space) -> None:
         )
 
 
+def tidy(value: Any) -> Any:
+    """Return a float with four digits: a recipe that one can read out."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
 def _is(value: Any, kinds: tuple[type, ...]) -> bool:
     return isinstance(value, kinds) and (isinstance(value, bool) == (bool in kinds))
 

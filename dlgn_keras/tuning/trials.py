@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import keras_tuner
 
-from dlgn_keras.training import Recipe, Result, environment, evaluate, fit
+from dlgn_keras.training import Recipe, Result, evaluate, fit
 from dlgn_keras.training.devices import forget_compiled
 from dlgn_keras.training.files import read_json, write_json
 from dlgn_keras.tuning.hypermodel import GatedHyperModel
@@ -66,7 +66,7 @@ def run_trial(
         record["message"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
     finally:
         free_memory()
-    record |= {"started": started, "ended": time.time(), "environment": environment()}
+    record |= {"started": started, "ended": time.time()}
     write_json(record_file(folder, trial_id), record)
     shutil.rmtree(run, ignore_errors=True)
     return record
@@ -99,6 +99,7 @@ def _measured(result: Result) -> Record:
         "parameters": result.parameters,
         "seconds": result.seconds,
         "interruptions": result.interruptions,
+        "environment": result.environment,
         "history": history,
     }
 
