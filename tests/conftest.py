@@ -3,13 +3,23 @@
 The backend is KERAS_BACKEND's, one per process; `python tests/matrix.py` runs all.
 """
 
+import atexit
 import importlib.util
 import os
+import shutil
+import tempfile
 import zlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tests compile many tiny programs once: cheaper without XLA's later passes.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# And often the same ones, in the processes they start too: compiled once a run.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    programs = tempfile.mkdtemp(prefix="compiled-")
+    atexit.register(shutil.rmtree, programs, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = programs
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 if importlib.util.find_spec("torch"):
     import torch  # before TensorFlow: the other order can hang on import
 
