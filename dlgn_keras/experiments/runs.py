@@ -80,6 +80,11 @@ class Runs:
             print(text, file=sys.stderr, flush=True)
 
     def _train(self, recipe: Recipe, folder: Path, keep: Keep) -> Result:
+        if set(keep) - {BEST} and recipe.evaluate_every != 1:
+            raise ValueError(
+                "`evaluate_every` must be 1 where models of single epochs are kept. "
+                f"Received: evaluate_every={recipe.evaluate_every}."
+            )
         self.tell(f"{time.strftime('%H:%M:%S')} {folder.name}")
         folder.parent.mkdir(exist_ok=True)
         result = fit(
