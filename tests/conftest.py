@@ -31,7 +31,6 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-
 if keras.backend.backend() != "tensorflow":
     collect_ignore = ["models/test_export.py"]
 
@@ -50,7 +49,9 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     chosen = config.getoption("--seed")
     fresh = chosen == "fresh"
-    config.seed = int(np.random.SeedSequence().generate_state(1)[0] if fresh else chosen)
+    config.seed = int(
+        np.random.SeedSequence().generate_state(1)[0] if fresh else chosen
+    )
     # The first calls compile: they have no deadline.
     settings.register_profile("ours", deadline=None, derandomize=not fresh)
     settings.load_profile("ours")
