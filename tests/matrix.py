@@ -29,9 +29,12 @@ ONCE = [
         "data",
         "skeletons",
         "test_backends.py",
+        "test_docs.py",
         "test_doctests.py",
         "test_imports.py",
+        "test_notebooks.py",
         "test_paths.py",
+        "tuning",
     )
 ]
 
