@@ -1,0 +1,98 @@
+"""Every notebook runs and its claim holds; what is committed is what its source gives.
+
+The sources run as scripts, in this process: importing Keras nine times over would cost
+more than all of them.
+"""
+
+import runpy
+from pathlib import Path
+
+import jupytext
+import matplotlib
+import nbformat
+import pytest
+from matplotlib import pyplot
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
+
+
+def by_name(path):
+    return path.stem
+
+
+@pytest.fixture(autouse=True)
+def _no_window(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # what a notebook writes
+    matplotlib.use("agg")
+    yield
+    pyplot.close("all")
+
+
+def claims(source):
+    """The `assert` lines of a notebook's last cell."""
+    last = jupytext.read(source).cells[-1]
+    assert last.cell_type == "code"
+    return [line for line in last.source.splitlines() if "assert" in line]
+
+
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
+@pytest.mark.parametrize("source", SOURCES, ids=by_name)
+def test_on_little_data_its_claim_holds(source, monkeypatch):
+    monkeypatch.setenv("DLGN_FAST", "1")
+    assert claims(source)
+    runpy.run_path(str(source))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg is non-interactive")
+@pytest.mark.parametrize("source", SOURCES, ids=by_name)
+def test_its_claim_holds(source, monkeypatch):
+    monkeypatch.delenv("DLGN_FAST", raising=False)
+    runpy.run_path(str(source))
+
+
+def stale(notebook, source):
+    """What is wrong with a committed notebook, line by line."""
+    cells = [(c.cell_type, c.source) for c in notebook.cells]
+    if cells != [(c.cell_type, c.source) for c in jupytext.read(source).cells]:
+        yield "its cells are not those of its source"
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        yield "its cells were not run once, from first to last"
+    outputs = [output for cell in code for output in cell.outputs]
+    if any(output.output_type == "error" for output in outputs):
+        yield "a cell failed"
+    if not any("image/png" in output.get("data", {}) for output in outputs):
+        yield "it shows no picture"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=by_name)
+def test_what_is_committed_was_made_from_its_source(source):
+    notebook = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    nbformat.validate(notebook)
+    assert not list(stale(notebook, source)), "run: python notebooks/run.py"
+
+
+def test_a_stale_notebook_is_seen():
+    """Broken twin: a line changed, a cell not run, an output lost."""
+    source = SOURCES[0]
+    notebook = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    code[0].source += "\n1 / 0"
+    code[-1].execution_count = None
+    for cell in code:
+        cell.outputs = []
+    assert len(list(stale(notebook, source))) == 3
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=by_name)
+def test_it_stands_alone(source):
+    """It installs on Colab alone, and touches nothing that is private."""
+    cells = [c.source for c in jupytext.read(source).cells if c.cell_type == "code"]
+    assert "KERAS_BACKEND" in cells[0]
+    assert "SEED" in cells[0]
+    installs = [k for k, text in enumerate(cells) if "pip" in text]
+    assert installs == [1]
+    assert cells[1].startswith('if "google.colab" in sys.modules:')
+    assert not any("._" in text.replace("._replace(", "") for text in cells)
