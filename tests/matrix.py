@@ -22,27 +22,28 @@ ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = ("tensorflow", "jax", "torch")
 CLOSING_LINES = 12
 PRINTING = threading.Lock()
-# What has no backend in it, or starts every backend itself: once is enough.
-ONCE = [
-    f"--ignore=tests/{name}"
-    for name in (
-        "data",
-        "skeletons",
-        "test_backends.py",
-        "test_docs.py",
-        "test_doctests.py",
-        "test_imports.py",
-        "test_notebooks.py",
-        "test_paths.py",
-        "tuning",
-    )
-]
+# What has no backend in it, or starts every backend itself: once is enough, in a run
+# of its own, so that it fills whichever core is free.
+ONCE = (
+    "data",
+    "experiments",
+    "skeletons",
+    "test_backends.py",
+    "test_cli.py",
+    "test_docs.py",
+    "test_doctests.py",
+    "test_imports.py",
+    "test_notebooks.py",
+    "test_paths.py",
+    "tuning",
+)
+ONCE_ON = ("jax", "torch", "tensorflow")  # the first of these there is
 
 
 class Run(NamedTuple):
-    """One backend's outcome: pytest's exit code, its last lines, wall seconds."""
+    """One run's outcome: pytest's exit code, its last lines, wall seconds."""
 
-    backend: str
+    name: str
     code: int
     closing: list[str]
     seconds: float
@@ -53,7 +54,19 @@ def say(line):
         print(line, flush=True)
 
 
-def run(backend, arguments, threads):
+def jobs(backends, arguments):
+    """(name, backend, pytest's arguments) of each run; as given, if paths are given."""
+    if any((ROOT / part.partition("::")[0]).exists() for part in arguments):
+        return [(backend, backend, arguments) for backend in backends]
+    ignored = [f"--ignore=tests/{name}" for name in ONCE]
+    once_on = next(backend for backend in ONCE_ON if backend in backends)
+    return [
+        *((backend, backend, [*ignored, *arguments]) for backend in backends),
+        ("once", once_on, [*(f"tests/{name}" for name in ONCE), *arguments]),
+    ]
+
+
+def run(name, backend, arguments, threads):
     """Run pytest under one backend, its lines shown as they come."""
     environment = {
         **os.environ,
@@ -75,9 +88,9 @@ def run(backend, arguments, threads):
     )
     closing = deque(maxlen=CLOSING_LINES)
     for line in process.stdout or ():
-        say(f"[{backend}] {line.rstrip()}")
+        say(f"[{name}] {line.rstrip()}")
         closing.append(line.rstrip())
-    return Run(backend, process.wait(), list(closing), time.monotonic() - start)
+    return Run(name, process.wait(), list(closing), time.monotonic() - start)
 
 
 def closing_lines(lines):
@@ -102,17 +115,14 @@ def main(argv):
     cores = os.cpu_count() or 1
     threads = max(1, cores // options.at_once) if options.at_once > 1 else 0
 
-    def job(backend):
-        extra = [] if backend == backends[0] else ONCE
-        return run(backend, [*extra, *arguments], threads)
-
     with ThreadPoolExecutor(options.at_once) as pool:
-        runs = list(pool.map(job, backends))
-    failed = [done.backend for done in runs if done.code]
+        started = [pool.submit(run, *job, threads) for job in jobs(backends, arguments)]
+        runs = [future.result() for future in started]
+    failed = [done.name for done in runs if done.code]
     verdict = f"failed on {', '.join(failed)}" if failed else "passed on every backend"
     say(f"\nmatrix: {verdict} ({', '.join(backends)})")
     for done in runs:
-        say(f"\n== {done.backend}: {done.seconds:.0f} s")
+        say(f"\n== {done.name}: {done.seconds:.0f} s")
         for line in closing_lines(done.closing):
             say(line)
     return 1 if failed else 0

@@ -6,6 +6,7 @@ import inspect
 import io
 import pkgutil
 
+import keras
 import pytest
 
 import dlgn_keras
@@ -23,8 +24,13 @@ def test_examples_run(name, tmp_path, monkeypatch):
     module = importlib.import_module(name)
     report = io.StringIO()
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
-    for test in doctest.DocTestFinder(exclude_empty=True).find(module, name):
-        runner.run(test, out=report.write)
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_last")  # what a reader has
+    try:
+        for test in doctest.DocTestFinder(exclude_empty=True).find(module, name):
+            runner.run(test, out=report.write)
+    finally:
+        keras.config.set_image_data_format(before)
     assert runner.failures == 0, report.getvalue()
 
 
