@@ -6,11 +6,15 @@ from typing import Any
 
 from dlgn_keras.experiments import (
     alignment,
+    discs,
+    faithfulness,
     families,
     gate_copying,
     gate_orders,
+    hyperplanes,
     learnt_gates,
     ntk_npk,
+    oblique_trees,
     regimes,
     shallow,
     value_inputs,
@@ -30,6 +34,10 @@ _MODULES = (
     ntk_npk,
     shallow,
     alignment,
+    hyperplanes,
+    discs,
+    faithfulness,
+    oblique_trees,
 )
 EXPERIMENTS: dict[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT for module in _MODULES

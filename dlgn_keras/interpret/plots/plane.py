@@ -31,7 +31,8 @@ def plot_path_regions(nets: Mapping[str, Layers], x: Any = None, y: Any = None) 
     from matplotlib.collections import PolyCollection
 
     columns = max(len(layers) for layers in nets.values())
-    made, axes = figure(len(nets), columns, (2.6, 2.7))
+    made, axes = figure(len(nets), columns, (2.6, 2.2))
+    made.suptitle("share of all paths up to a layer that are active", fontsize=9)
     for row, (name, layers) in enumerate(nets.items()):
         for place in axes[row, len(layers) :]:
             place.set_axis_off()
