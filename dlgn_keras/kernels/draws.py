@@ -68,6 +68,11 @@ class RandomNetwork:
             for name, layer in self.network.layers.items()
             if isinstance(layer, Gated)
         }
+        for name in self.kernels:  # batch norm passes what comes, but for an offset
+            norm: Any = self.network.layers[name].batch_norm
+            if norm is not None:
+                one = np.ones(norm.moving_variance.shape)
+                norm.moving_variance.assign(one - norm.epsilon)
         self.scales, self.scale_after = self._scales()
 
     def _scales(self) -> tuple[dict[str, float], dict[str, float]]:
@@ -108,18 +113,24 @@ class RandomNetwork:
             for site, gate in gates.items()
         }
 
-    def features(self, draw: Draw, inputs: Any, gates: dict[str, Any]) -> np.ndarray:
-        """Return (n, heads) float64: what a draw's network makes of some inputs."""
+    def load(self, draw: Draw) -> None:
+        """Make the network that of a draw."""
         for name, (kernel, bias) in draw.layers.items():
             layer: Any = self.network.layers[name]
-            units = kernel.shape[-1]
-            bias = np.zeros(units) if bias is None else bias
+            layer.affine.kernel.assign(kernel)
+            # An offset stands where the model has it: in the batch norm, if any.
             norm = layer.batch_norm
-            layer.affine.set_weights([kernel] if norm is not None else [kernel, bias])
-            if norm is not None:
-                ones, still = np.ones(units), np.zeros(units)
-                norm.set_weights([ones, bias, still, ones - norm.epsilon])
-        # Keras on torch takes nested inputs as tensors all or none.
-        batch = keras.tree.map_structure(keras.ops.convert_to_tensor, [inputs, gates])
-        found = self.model.predict_on_batch(batch)
+            offset = layer.affine.bias if norm is None else norm.beta
+            offset.assign(np.zeros(kernel.shape[-1]) if bias is None else bias)
+
+    def features(self, draw: Draw, inputs: Any, gates: dict[str, Any]) -> np.ndarray:
+        """Return (n, heads) float64: what a draw's network makes of some inputs.
+
+        Args:
+            draw: the weights.
+            inputs: tensor (n, *input_shape).
+            gates: what `scaled` returned.
+        """
+        self.load(draw)
+        found = self.model.predict_on_batch([inputs, gates])
         return np.asarray(found, np.float64) @ draw.heads + draw.offsets

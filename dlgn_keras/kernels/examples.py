@@ -33,15 +33,20 @@ def check_examples(net: Any, name: str, x: Any, max_pool: bool = False) -> np.nd
     return x
 
 
+def forward_size(net: Any) -> int:
+    """Return how many examples of a model go forward at a time: 32 to 512."""
+    units = sum(int(np.prod(site.shape)) for site in net.sites)
+    fit = FORWARD_UNITS // max(units, int(np.prod(net.input_shape[1:])))
+    return 2 ** min(9, max(5, fit.bit_length() - 1))
+
+
 def read_examples(net: Any, x: np.ndarray, mode: str | None = None) -> Examples:
     """Return what the kernels need of examples, the same for every number of them.
 
     Float32 products round differently for every batch size, which moves soft
     gates by 1e-8 and may turn a hard one: so all batches of a model have one size.
     """
-    units = sum(int(np.prod(site.shape)) for site in net.sites)
-    fit = FORWARD_UNITS // max(units, int(np.prod(net.input_shape[1:])))
-    size = 2 ** min(9, max(5, fit.bit_length() - 1))  # 32 to 512 examples
+    size = forward_size(net)
     rest = -len(x) % size
     full = np.concatenate([x, np.zeros((rest, *x.shape[1:]), x.dtype)])
     gates = net.gates(full, mode, batch_size=size)

@@ -2,10 +2,11 @@
 
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
 from dlgn_keras.kernels.draws import WEIGHTS, Draw, RandomNetwork
-from dlgn_keras.kernels.examples import check_examples, read_examples
+from dlgn_keras.kernels.examples import check_examples, forward_size, read_examples
 from dlgn_keras.kernels.plan import make_plan
 from dlgn_keras.kernels.progress import progress_bar
 from dlgn_keras.messages import check_choice, check_count
@@ -35,7 +36,7 @@ def path_features(
     normalize: bool = False,
     bias_paths: bool = True,
     mode: str | None = None,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     progress: bool | None = None,
 ) -> np.ndarray:
     """Return features F with `F F^T / num_features` an unbiased estimate of the NPK.
@@ -55,7 +56,8 @@ def path_features(
             itself, the mean over all last layers.
         weights: "orthogonal" (scatters least), "gaussian" or "signs".
         normalize, bias_paths, mode: as in `npk`.
-        batch_size: examples per forward pass.
+        batch_size: examples per forward pass; 32 to 512, by the size of the model,
+            if None.
         progress: whether to draw a progress bar; on a terminal if None.
 
     Returns:
@@ -78,7 +80,8 @@ def path_features(
         net, num_features, seed, heads, weights, normalize, bias_paths
     )
     features = np.empty((len(x), num_features))
-    size = min(check_count("batch_size", batch_size), len(x))
+    size = forward_size(net) if batch_size is None else batch_size
+    size = min(check_count("batch_size", size), len(x))
     steps = -(-len(x) // size) * len(draws)
     with progress_bar("path features", steps, progress) as advance:
         for start in range(0, len(x), size):
@@ -86,10 +89,12 @@ def path_features(
             number = rows.stop - rows.start
             # Every pass has the same size, so that it is compiled once.
             repeated = np.resize(x[rows], (size, *x.shape[1:]))
-            inputs, gates = read_examples(net, repeated, mode)
-            scaled, end = random.scaled(gates), 0
+            made, end = read_examples(net, repeated, mode), 0
+            # Keras on torch takes nested inputs as tensors all or none.
+            inputs = keras.ops.convert_to_tensor(made.inputs)
+            gates = random.scaled(made.gates)
             for draw in draws:
-                found = random.features(draw, inputs, scaled)[:number]
+                found = random.features(draw, inputs, gates)[:number]
                 features[rows, end : end + found.shape[1]] = found
                 end += found.shape[1]
                 advance(1)

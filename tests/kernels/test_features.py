@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import tiny
+from keras import ops
 from tolerances import assert_close, distance
 
 import dlgn_keras as dk
@@ -48,8 +49,8 @@ def every_sign(random, heads=1):
 def features_over_signs(net, x, normalize):
     plan = make_plan(net, normalize, bias_paths=True)
     random = RandomNetwork(net, plan, "signs")
-    inputs, gates = read_examples(net, x)
-    gates = random.scaled(gates)
+    made = read_examples(net, x)
+    inputs, gates = ops.convert_to_tensor(made.inputs), random.scaled(made.gates)
     draws = every_sign(random)
     return np.array([random.features(d, inputs, gates)[:, 0] for d in draws])
 
