@@ -179,6 +179,8 @@ def _study(
 def _vary(text: str | None) -> tuple[str, list[Any]] | None:
     if text is None:
         return None
+    from dlgn_keras.tuning.spaces import FIELDS
+
     name, _, values = text.partition("=")
     try:
         read = [json.loads(value) for value in values.split(",")]
@@ -186,7 +188,7 @@ def _vary(text: str | None) -> tuple[str, list[Any]] | None:
         read = values.split(",")
     if not name or not values:
         raise ValueError(f"`vary` must be FIELD=A,B,... Received: vary={text!r}.")
-    check_choice("vary", name, Recipe.__dataclass_fields__)
+    check_choice("vary", name, FIELDS)
     return name, read
 
 

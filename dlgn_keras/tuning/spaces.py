@@ -25,11 +25,29 @@ from dlgn_keras.training import Recipe
 
 Space = dict[str, Any]
 # What a search holds still: it decides what a score means.
-HELD = ("family", "skeleton", "data", "validation", "num_train", "num_test", "seed")
+HELD = (
+    "family",
+    "skeleton",
+    "data",
+    "validation",
+    "num_train",
+    "num_test",
+    "evaluate_every",
+    "seed",
+)
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe) if f.name not in HELD)
 RANGE_KEYS = ("min", "max", "step", "sampling", "when")
 # What a dnn does not have.
-GATED_ONLY = ("gate", "beta", "gate_scale", "value_input", "value_bias", "shallow")
+GATED_ONLY = (
+    "gate",
+    "beta",
+    "gate_scale",
+    "gate_order",
+    "value_input",
+    "value",
+    "value_bias",
+    "shallow",
+)
 
 _SIZES: dict[str, Space] = {
     "fc": {

@@ -30,7 +30,7 @@ def oracle(folder, algorithm="grid", trials=None, hours=None, space=SPACE):
     hp = keras_tuner.HyperParameters()
     ask(hp, space)
     made = make_oracle(
-        algorithm, "validation_accuracy", hp, trials=trials, seed=0, epochs=9
+        algorithm, "validation_accuracy", hp, trials=trials, seed=0, epochs=4
     )
     made.settle(folder, hours)
     return made

@@ -182,10 +182,7 @@ ABSENT = ["--chief", "127.0.0.1:9", "--patience", "0.2"]
         (["--objective", "accuracy"], "validation_accuracy, validation_loss"),
         (["--objective", "test_accuracy"], "never looks at the test set"),
         (["--role", "chief", "--chief", "nowhere"], "HOST:PORT"),
-        (
-            ["--role", "worker", "--chief", "127.0.0.1:9", "--patience", "0.2"],
-            "No chief",
-        ),
+        (["--role", "worker", *ABSENT], "No chief answers at 127.0.0.1:9"),
         (["--space", "p5"], "Did you mean 'p4'"),
         (["--space", "no.json"], "No search space file 'no.json'"),
         (["--space", "no.py:space"], "No file 'no.py'"),
@@ -205,9 +202,7 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, expected, tmp_path, ca
     assert not list(tmp_path.rglob("oracle.json"))
 
 
-def test_the_command_takes_a_function_and_tells_the_same_as_the_folder(
-    tmp_path, capsys
-):
+def test_the_command_tells_the_same_as_its_folder(tmp_path, capsys):
     source = tmp_path / "mine.py"
     source.write_text(
         "def space(hp):\n"
