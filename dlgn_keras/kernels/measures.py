@@ -53,6 +53,12 @@ def _centre(gram: np.ndarray) -> np.ndarray:
 def spectrum(gram: Any) -> np.ndarray:
     """Return the eigenvalues over their sum, largest first: shares of the trace.
 
+    Args:
+        gram: Gram (n, n), symmetric.
+
+    Returns:
+        array (n,), float64.
+
     Example:
         >>> import numpy as np, dlgn_keras as dk
         >>> dk.kernels.spectrum(np.diag([1.0, 3.0])).tolist()
@@ -64,6 +70,9 @@ def spectrum(gram: Any) -> np.ndarray:
 
 def effective_rank(gram: Any) -> float:
     """Return `(tr H)^2 / tr(H^2)`: how many equal directions would weigh as much.
+
+    Args:
+        gram: Gram (n, n), symmetric.
 
     Example:
         >>> import numpy as np, dlgn_keras as dk

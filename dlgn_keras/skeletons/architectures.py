@@ -26,6 +26,14 @@ from dlgn_keras.skeletons.stages import (
 def fc(depth: int = 5, width: int = 128, batch_norm: bool = False) -> Skeleton:
     """Fully connected: `depth` gated layers of `width` units (weight layers - 1).
 
+    Args:
+        depth: number of gated layers, at least 1.
+        width: units of each.
+        batch_norm: whether batch norm stands before every gate.
+
+    Returns:
+        Skeleton.
+
     Example:
         >>> from dlgn_keras import skeletons
         >>> skeletons.fc(depth=2, width=8).site_names
@@ -45,7 +53,22 @@ def vconv(
     padding: str = "same",
     batch_norm: bool = False,
 ) -> Skeleton:
-    """Convolutions, flatten, dense layers: no pooling (VCONV)."""
+    """Convolutions, flatten, dense layers: no pooling (VCONV).
+
+    Args:
+        filters: channels of each 3 x 3 convolution.
+        units: of each dense layer.
+        padding: of the convolutions: "same", "valid" or "circular".
+        batch_norm: whether batch norm stands before every gate.
+
+    Returns:
+        Skeleton.
+
+    Example:
+        >>> from dlgn_keras import skeletons
+        >>> skeletons.vconv(filters=(8, 8), units=(16,)).site_names
+        ('conv_1', 'conv_2', 'dense_1')
+    """
     convs = _convs(filters, padding, batch_norm)
     dense = tuple(Dense(u, batch_norm) for u in units)
     return Skeleton((*convs, Flatten(), *dense), "vconv")
@@ -57,7 +80,19 @@ def gconv(
     padding: str = "same",
     batch_norm: bool = False,
 ) -> Skeleton:
-    """VCONV with global average pooling in place of flatten (GCONV)."""
+    """VCONV with global average pooling in place of flatten (GCONV).
+
+    Args:
+        filters, units, padding, batch_norm: as in `vconv`.
+
+    Returns:
+        Skeleton.
+
+    Example:
+        >>> from dlgn_keras import skeletons
+        >>> [type(s).__name__ for s in skeletons.gconv((8, 8), (16,)).stages]
+        ['Conv', 'Conv', 'GlobalPool', 'Dense']
+    """
     convs = _convs(filters, padding, batch_norm)
     dense = tuple(Dense(u, batch_norm) for u in units)
     return Skeleton((*convs, GlobalPool(), *dense), "gconv")
@@ -72,6 +107,19 @@ def c4gap(
     """Four equal convolutions and global average pooling (C4GAP).
 
     Equal widths let every gate layer serve at every site (`gate_order`).
+
+    Args:
+        width: channels of each 3 x 3 convolution.
+        depth: number of convolutions, at least 1.
+        padding, batch_norm: as in `vconv`.
+
+    Returns:
+        Skeleton.
+
+    Example:
+        >>> from dlgn_keras import skeletons
+        >>> skeletons.c4gap(width=8).site_names
+        ('conv_1', 'conv_2', 'conv_3', 'conv_4')
     """
     filters = [width] * check_count("depth", depth)
     return Skeleton((*_convs(filters, padding, batch_norm), GlobalPool()), "c4gap")
@@ -85,7 +133,22 @@ def vgg16(
 ) -> Skeleton:
     """VGG-16 for small images: 13 convolutions with batch norm, one dense layer.
 
-    `pooling="max"` is the DNN's usual form; gated networks need "average".
+    Args:
+        widths: channels of the convolutions of each group; a pooling ends a group.
+        repeats: how many convolutions each group has.
+        pooling: "max" is the DNN's usual form; gated networks need "average".
+        batch_norm: whether batch norm stands before every gate.
+
+    Returns:
+        Skeleton.
+
+    Raises:
+        ValueError: another pooling, or `widths` and `repeats` of other lengths.
+
+    Example:
+        >>> from dlgn_keras import skeletons
+        >>> len(skeletons.vgg16().site_names)
+        13
     """
     pools = {"average": AveragePool, "max": MaxPool}
     check_choice("pooling", pooling, pools)
@@ -111,6 +174,22 @@ def resnet(
     Two sites a block: after the first batch norm, and after the addition.
     The first block of the second and third group halves the image, with a
     1x1 convolution as its shortcut.
+
+    Args:
+        depth: number of weight layers, 6n + 2 with n blocks a group.
+        widths: channels of each group.
+        batch_norm: whether batch norm follows every convolution.
+
+    Returns:
+        Skeleton.
+
+    Raises:
+        ValueError: a depth that is not 6n + 2.
+
+    Example:
+        >>> from dlgn_keras import skeletons
+        >>> len(skeletons.resnet(depth=20).site_names)
+        19
 
     Reference: He et al., arXiv 1512.03385, section 4.2 (option B shortcuts).
     """

@@ -20,7 +20,19 @@ Shape = tuple[int, ...]
 
 
 def check_input_shape(input_shape: Any) -> Shape:
-    """Return (dim,), (steps, channels) or (height, width, channels) as a tuple."""
+    """Return (dim,), (steps, channels) or (height, width, channels) as a tuple.
+
+    Args:
+        input_shape: whole numbers above 0, without the batch.
+
+    Raises:
+        ValueError: anything else.
+
+    Example:
+        >>> from dlgn_keras.skeletons import check_input_shape
+        >>> check_input_shape([8, 8, 1])
+        (8, 8, 1)
+    """
     try:
         shape = tuple(operator.index(size) for size in input_shape)
     except TypeError:

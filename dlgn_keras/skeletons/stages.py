@@ -17,7 +17,19 @@ PADDINGS = ("same", "valid", "circular")
 
 @dataclass(frozen=True)
 class Dense:
-    """Affine map to `units`, then batch norm if asked, then a gate if `gated`."""
+    """Affine map to `units`, then batch norm if asked, then a gate if `gated`.
+
+    Args:
+        units: number of units, at least 1.
+        batch_norm: whether batch norm follows the map.
+        gated: whether a gate stands there; else the stage is an affine map.
+        name: of the stage and its site; made of kind and number if empty.
+
+    Example:
+        >>> from dlgn_keras.skeletons import Dense, Skeleton
+        >>> Skeleton((Dense(8), Dense(4, name="last"))).site_names
+        ('dense_1', 'last')
+    """
 
     units: int
     batch_norm: bool = False
@@ -33,8 +45,18 @@ class Dense:
 class Conv:
     """Convolution (1-D or 2-D, as the input has it), batch norm, gate.
 
-    `padding` is "same" or "valid" as Keras means them, or "circular": the
-    image wraps around, by the amounts "same" would pad with zeros.
+    Args:
+        filters: number of output channels, at least 1.
+        kernel_size, strides: one number for all axes, at least 1.
+        padding: "same" or "valid" as Keras means them, or "circular": the image
+            wraps around, by the amounts "same" would pad with zeros.
+        batch_norm, gated, name: as in `Dense`.
+
+    Example:
+        >>> from dlgn_keras.skeletons import Conv, Flatten, Skeleton, output_shapes
+        >>> skeleton = Skeleton((Conv(4, strides=2), Flatten()))
+        >>> output_shapes(skeleton, (8, 8, 1))["conv_1"]
+        (4, 4, 4)
     """
 
     filters: int
@@ -54,7 +76,19 @@ class Conv:
 
 @dataclass(frozen=True)
 class AveragePool:
-    """Mean over windows of `pool_size`, side by side, no padding."""
+    """Mean over windows of `pool_size`, side by side, no padding.
+
+    Args:
+        pool_size: one number for all axes, at least 1.
+        name: as in `Dense`.
+
+    Example:
+        >>> from dlgn_keras.skeletons import AveragePool, Flatten, Skeleton
+        >>> from dlgn_keras.skeletons import output_shapes
+        >>> skeleton = Skeleton((AveragePool(2), Flatten()))
+        >>> output_shapes(skeleton, (8, 8, 3))["average_pool_1"]
+        (4, 4, 3)
+    """
 
     pool_size: int = 2
     name: str = ""
@@ -65,7 +99,16 @@ class AveragePool:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """Maximum over windows of `pool_size`: for a DNN only, it is not linear."""
+    """Maximum over windows of `pool_size`: for a DNN only, it is not linear.
+
+    Args:
+        pool_size, name: as in `AveragePool`.
+
+    Example:
+        >>> from dlgn_keras.skeletons import Conv, MaxPool, Skeleton
+        >>> Skeleton((Conv(4), MaxPool())).has_max_pool
+        True
+    """
 
     pool_size: int = 2
     name: str = ""
@@ -76,21 +119,51 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class GlobalPool:
-    """Mean over all positions of every channel."""
+    """Mean over all positions of every channel.
+
+    Args:
+        name: as in `Dense`.
+
+    Example:
+        >>> from dlgn_keras.skeletons import GlobalPool, Skeleton, output_shapes
+        >>> output_shapes(Skeleton((GlobalPool(),)), (8, 8, 3))["global_pool_1"]
+        (3,)
+    """
 
     name: str = ""
 
 
 @dataclass(frozen=True)
 class Flatten:
-    """All positions and channels as one vector."""
+    """All positions and channels as one vector.
+
+    Args:
+        name: as in `Dense`.
+
+    Example:
+        >>> from dlgn_keras.skeletons import Flatten, Skeleton, output_shapes
+        >>> output_shapes(Skeleton((Flatten(),)), (8, 8, 3))["flatten_1"]
+        (192,)
+    """
 
     name: str = ""
 
 
 @dataclass(frozen=True)
 class Residual:
-    """Body plus shortcut, then a gate if `gated`; an empty shortcut is the identity."""
+    """Body plus shortcut, then a gate if `gated`; an empty shortcut is the identity.
+
+    Args:
+        body: one stage or more, in order; residual blocks may be among them.
+        shortcut: stages of the other way; none: the identity.
+        gated: whether a gate stands after the addition.
+        name: as in `Dense`.
+
+    Example:
+        >>> from dlgn_keras.skeletons import Dense, Residual, Skeleton
+        >>> Skeleton((Dense(8), Residual((Dense(8), Dense(8, gated=False))))).site_names
+        ('dense_1', 'dense_2', 'add_1')
+    """
 
     body: tuple["Stage", ...]
     shortcut: tuple["Stage", ...] = ()
@@ -139,7 +212,16 @@ def check_flags(stage: Any, *fields: str) -> None:
 
 
 def walk(stages: tuple[Stage, ...]) -> Iterator[Stage]:
-    """Yield every stage in the order data meets them, blocks after their contents."""
+    """Yield every stage in the order data meets them, blocks after their contents.
+
+    Args:
+        stages: of a skeleton, or of a block.
+
+    Example:
+        >>> from dlgn_keras.skeletons import Dense, Residual, walk
+        >>> [type(s).__name__ for s in walk((Residual((Dense(4),)), Dense(2)))]
+        ['Dense', 'Residual', 'Dense']
+    """
     for stage in stages:
         if isinstance(stage, Residual):
             yield from walk(stage.body)
