@@ -15,7 +15,7 @@ COMMANDS = {
     "explain": "write a page that takes a model's answers apart",
     "kernel": "compare the neural path kernels of trained models",
     "reproduce": "make a published table or figure again",
-    "zoo": "list, show and verify pretrained models",
+    "zoo": "list, show, verify and push pretrained models",
 }
 BACKENDS = ("tensorflow", "jax", "torch")
 

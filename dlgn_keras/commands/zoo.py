@@ -1,15 +1,15 @@
-"""dlgn-keras zoo: list, show and verify pretrained models."""
+"""dlgn-keras zoo: list, show, verify and push pretrained models."""
 
 import argparse
 import json
 
 from dlgn_keras import data
 from dlgn_keras.commands.tables import print_table
-from dlgn_keras.presets import find, presets, verify
+from dlgn_keras.presets import find, presets, push, verify
 from dlgn_keras.presets.catalogue import HEADER, cells
 from dlgn_keras.presets.files import check_files
 
-ACTIONS = ("list", "show", "verify")
+ACTIONS = ("list", "show", "verify", "push")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "action",
         choices=ACTIONS,
         help="list presets; show one's accuracy, recipe and origin; verify their "
-        "sha256 and golden logits",
+        "sha256 and golden logits; push one to the hub or a folder",
     )
     parser.add_argument(
         "names",
@@ -27,12 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accuracy", action="store_true", help="verify: measure test accuracy too"
     )
+    parser.add_argument(
+        "--to", default=None, help="push: hf://owner/repository, or a folder"
+    )
+    parser.add_argument(
+        "--private", action="store_true", help="push: make a new repository private"
+    )
     parser.add_argument("--data-dir", default=None, help="tensorflow-datasets folder")
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "show":
         return _show(arguments)
+    if arguments.action == "push":
+        return _push(arguments)
     if arguments.action == "list" and arguments.names:
         raise ValueError(
             f"`zoo list` takes no names. Received: {' '.join(arguments.names)}; "
@@ -80,6 +88,21 @@ def _show(arguments: argparse.Namespace) -> int:
             ["seconds", ", ".join(f"{s:.0f}" for s in training["seconds"])],
         ]
     print_table(["", ""], rows, f"Folder: {folder}")
+    return 0
+
+
+def _push(arguments: argparse.Namespace) -> int:
+    if len(arguments.names) != 1 or not arguments.to:
+        raise ValueError(
+            "`zoo push` takes one preset and --to. "
+            f"Received: {len(arguments.names)} names, --to {arguments.to}."
+        )
+    pushed = push(arguments.names[0], arguments.to, private=arguments.private)
+    if arguments.json:
+        print(json.dumps(pushed._asdict()))
+    else:
+        print(f"{pushed.name}: {pushed.files} files, read back whole. Load it by")
+        print(f'dk.from_preset("{pushed.address}")')
     return 0
 
 

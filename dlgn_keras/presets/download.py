@@ -131,13 +131,19 @@ def _get(url: str, folder: Path, digest: str | None) -> None:
         raise ValueError(f"Cannot fetch {url}: {line}") from None
 
 
-def _from_hub(address: str) -> Path:
+def hub_address(address: str, argument: str = "preset") -> tuple[str, str | None]:
+    """Return (owner/repository, revision or None) of hf://owner/repository@revision."""
     match = HUB.fullmatch(address)
     if match is None or ".." in address:
         raise ValueError(
-            "`preset` must be hf://owner/repository, or with @revision. "
-            f"Received: preset={address!r}."
+            f"`{argument}` must be hf://owner/repository, or with @revision. "
+            f"Received: {argument}={address!r}."
         )
+    return match[1], match[2]
+
+
+def _from_hub(address: str) -> Path:
+    repository, revision = hub_address(address)
     try:
         import huggingface_hub
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -148,8 +154,8 @@ def _from_hub(address: str) -> Path:
     try:
         return Path(
             huggingface_hub.snapshot_download(
-                match[1],
-                revision=match[2],
+                repository,
+                revision=revision,
                 allow_patterns=[METADATA, *KNOWN],
                 local_files_only=offline(),
             )
