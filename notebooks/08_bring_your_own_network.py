@@ -1,0 +1,152 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 08 Bring your own network
+#
+# You have a Keras model with ReLUs, trained long ago. You need not build it again to
+# take it apart: `dk.disentangle` reads any functional Keras model and gives its *dual*,
+# a gating network that decides which units are on, beside a value network that is a
+# linear map once they are decided.
+#
+# **Claim.** The dual of a trained Keras model answers as the model does, and takes each
+# of its answers apart into pixels, exactly.
+
+# %%
+import os
+import sys
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # or "jax", or "torch"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+SEED = 0
+FAST = "DLGN_FAST" in os.environ  # less data and time, to check that it runs
+
+# %%
+if "google.colab" in sys.modules:  # elsewhere it is installed already
+    import subprocess
+
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "dlgn-keras"]
+    subprocess.run(command, check=True)
+
+# %%
+import warnings
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+from keras import layers
+
+import dlgn_keras as dk
+
+keras.utils.set_random_seed(SEED)
+
+# %% [markdown]
+# ## A model as you would write it
+#
+# Convolutions, batch norm, a residual connection, max pooling, dropout: plain Keras,
+# nothing of this library. Only the data are from here, scikit-learn's digits.
+
+# %%
+digits = dk.data.load("digits")
+if FAST:
+    digits = digits.take(num_train=320, num_test=96)
+
+inputs = keras.Input((8, 8, 1))
+x = layers.Rescaling(1 / 16)(inputs)
+x = layers.Conv2D(16, 3, padding="same", name="conv_1")(x)
+x = layers.BatchNormalization()(x)
+x = block = layers.ReLU(name="relu_1")(x)
+x = layers.Conv2D(16, 3, padding="same", activation="relu", name="conv_2")(x)
+x = layers.Add()([x, block])
+x = layers.MaxPooling2D(name="pool")(x)
+x = layers.Conv2D(32, 3, padding="same", activation="relu", name="conv_3")(x)
+x = layers.GlobalAveragePooling2D()(x)
+x = layers.Dropout(0.1)(x)
+outputs = layers.Dense(10, name="logits")(x)
+model = keras.Model(inputs, outputs, name="yours")
+
+loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+model.compile(keras.optimizers.Adam(3e-3), loss, metrics=["accuracy"])
+model.fit(digits.x_train, digits.y_train, epochs=2 if FAST else 15, verbose=0)
+accuracy = {"yours": model.evaluate(digits.x_test, digits.y_test, verbose=0)[1]}
+
+# %% [markdown]
+# ## Its dual
+#
+# One line. The dual is a Keras model too, with gates at the same places: one for each
+# ReLU, and for max pooling gates that select the largest entry of each window.
+
+# %%
+dual = dk.disentangle(model)
+for site in dual.sites:
+    print(site.name, site.shape)
+
+logits = model.predict(digits.x_test, verbose=0)
+again = dual.predict(digits.x_test, verbose=0)
+print("largest difference of the logits:", np.abs(again - logits).max())
+
+# %% [markdown]
+# ## Taken apart
+#
+# All that notebook 02 did with a network from the zoo works with yours as well: the
+# contributions of the pixels and a bias, which comes from biases and batch norm,
+# make the logit.
+
+# %%
+few = digits.x_test[:3]
+found = dual.explain(few)
+dk.interpret.plots.plot_contributions(few, found)
+
+# %% [markdown]
+# ## As a DLGN
+#
+# `family="dlgn"` makes the gating network linear: its ReLUs go, its max pooling becomes
+# average pooling, of which a warning tells. That is no longer your model, so its
+# answers get worse at first. But training can start from there, and each gate of what
+# comes out is a half-space of the input (notebook 05).
+
+# %%
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    dlgn = dk.disentangle(model, family="dlgn", beta=10.0)
+print(*{str(w.message) for w in told if w.category is UserWarning})
+dlgn.compile(keras.optimizers.Adam(3e-3), loss, metrics=["accuracy"])
+accuracy["as a DLGN"] = dlgn.evaluate(digits.x_test, digits.y_test, verbose=0)[1]
+dlgn.fit(digits.x_train, digits.y_train, epochs=2 if FAST else 15, verbose=0)
+accuracy["trained on"] = dlgn.evaluate(digits.x_test, digits.y_test, verbose=0)[1]
+
+figure, axes = plt.subplots(figsize=(5, 2), layout="constrained")
+bars = axes.barh(list(accuracy), [100 * share for share in accuracy.values()])
+axes.bar_label(bars, fmt="%.1f")
+axes.invert_yaxis()
+axes.set_xlim(0, 110)
+axes.set_xlabel("test accuracy, %")
+plt.show()
+
+# %% [markdown]
+# What cannot be converted is named with the reason, before anything is built:
+
+# %%
+odd = keras.Sequential(
+    [keras.Input((8,)), layers.Dense(4, activation="tanh", name="curved")]
+)
+try:
+    dk.disentangle(odd)
+except ValueError as error:
+    print(error)
+
+# %% [markdown]
+# ## The claim
+
+# %%
+scale = np.abs(logits).max()
+np.testing.assert_allclose(again, logits, atol=1e-4 * scale)
+total = found.contributions.sum(axis=(1, 2, 3)) + found.bias
+np.testing.assert_allclose(total, logits[:3].max(axis=1), atol=1e-4 * scale)
