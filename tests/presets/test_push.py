@@ -70,7 +70,7 @@ def test_a_preset_that_does_not_hold_goes_nowhere(damage, carded, originals, tmp
     else:  # every hash right, the logits another model's
         shutil.copyfile(originals["dgn"] / "golden.npz", carded / "golden.npz")
         seal(carded, read_metadata(carded))
-    with pytest.raises(ValueError, match="is damaged|differ from the golden ones"):
+    with pytest.raises(ValueError, match=r"is damaged|differ from the golden ones"):
         push(carded, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
 
