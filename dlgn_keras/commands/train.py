@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+from dlgn_keras.commands.devices import add_device_options, chosen_devices
 from dlgn_keras.commands.options import (
     OUT_HELP,
     add_recipe_options,
@@ -27,10 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tensorboard", action="store_true", help="write TensorBoard logs too"
     )
+    add_device_options(parser)
     add_recipe_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
+    devices = chosen_devices(arguments)
     changes = given_options(arguments)
     if arguments.recipe.endswith(".json"):
         recipe = Recipe.from_file(arguments.recipe).replace(**changes)
@@ -41,6 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
         recipe,
         out,
         data_dir=arguments.data_dir,
+        devices=devices,
         progress=not arguments.json,
         tensorboard=arguments.tensorboard,
     )

@@ -51,6 +51,39 @@ def share_batches(devices: int | None, batch_size: int) -> Iterator[Share]:
         yield Share(process_index(), num_processes(), count)
 
 
+def join_hosts(hosts: str, process: int | None) -> None:
+    """Make this process one of many that train together.
+
+    Waits until the others have come; to be called before anything is computed.
+
+    Args:
+        hosts: "host:port,host,...", one entry a process; the first one leads.
+        process: which entry this process is, from 0.
+
+    Raises:
+        ValueError: not the JAX backend, fewer than two hosts, no port on the first,
+            or a process that is none of them.
+    """
+    if keras.backend.backend() != "jax":
+        raise ValueError(
+            "`hosts` needs the JAX backend (KERAS_BACKEND=jax): Keras trains over "
+            f"machines there. Received: hosts={hosts!r} on {keras.backend.backend()}."
+        )
+    names = [name.strip() for name in hosts.split(",")]
+    port = names[0].rpartition(":")[2]
+    if len(names) < 2 or not all(names) or not (":" in names[0] and port.isdecimal()):
+        raise ValueError(
+            "`hosts` must be at least two, the first with a port: host:port,host,... "
+            f"Received: hosts={hosts!r}."
+        )
+    if process is None or not 0 <= process < len(names):
+        raise ValueError(
+            f"`process` must be from 0 to {len(names) - 1}, a place in hosts={hosts!r}."
+            f" Received: process={process!r}."
+        )
+    keras.distribution.initialize(",".join(names), len(names), process)
+
+
 def num_processes() -> int:
     """Return how many processes train together."""
     if keras.backend.backend() != "jax":

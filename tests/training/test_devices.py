@@ -7,49 +7,45 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 from few_digits import digits
 
-from dlgn_keras.training import Recipe, fit
+from dlgn_keras.cli import main
+from dlgn_keras.training import Recipe, fit, load_data, load_trained
+from dlgn_keras.training.devices import join_hosts
 
-TRAIN = """
-import json, sys
-import keras
-address, processes, index, out, devices = json.loads(sys.argv[1])
-if address:
-    keras.distribution.initialize(address, processes, index)
-from dlgn_keras.training import Recipe, fit
-recipe = Recipe(
+RECIPE = Recipe(
     skeleton="fc:depth=2,width=8", batch_norm=True, augmentation="shift_flip",
     optimizer="sgd", learning_rate=0.05, label_smoothing=0.1, num_train=120,
     num_test=38, validation=20, batch_size=16, epochs=3, seed=3,
-)
-result = fit(recipe, out, devices=devices, progress=True)
-logits = result.model(keras.ops.ones((2, 8, 8, 1)))
-print(json.dumps([result.history, keras.ops.convert_to_numpy(logits).tolist()]))
-"""
+)  # fmt: skip
 KEYS = ("loss", "accuracy", "test_accuracy", "validation_accuracy")
 
 
-def start(devices, count=1, address=None, processes=1, index=0, out=None):
+def start(out, *options, count=1):
+    """Train the recipe by the command line, on so many virtual devices."""
+    path = out.with_suffix(".json")
+    path.write_text(RECIPE.to_json())
+    command = ["train", str(path), "--json", "--out", str(out), *options]
     flags = f"--xla_force_host_platform_device_count={count}"
     return subprocess.Popen(
-        [
-            sys.executable, "-c", TRAIN,
-            json.dumps([address, processes, index, out and str(out), devices]),
-        ],
+        [sys.executable, "-m", "dlgn_keras", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": flags},
-    )  # fmt: skip
+    )
+
+
+def figures(history):
+    return [[row[key] for key in KEYS] for row in history]
 
 
 def finished(process):
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    history, logits = json.loads(out.splitlines()[-1])
-    return [[row[key] for key in KEYS] for row in history], logits, err
+    return figures(json.loads(out.splitlines()[-1])["history"])
 
 
 def alike(ours, theirs):
@@ -63,41 +59,57 @@ def alike(ours, theirs):
 if keras.backend.backend() == "jax":
 
     def test_devices_and_processes_train_as_one_device_does(tmp_path):
-        one = start(devices=1)
-        four = start(devices=None, count=4)
         with socket.socket() as free:
             free.bind(("localhost", 0))
-            address = f"localhost:{free.getsockname()[1]}"
-        pair = [start(None, 2, address, 2, k, tmp_path / str(k)) for k in (0, 1)]
+            hosts = f"localhost:{free.getsockname()[1]},localhost"
         (tmp_path / "1").mkdir()
-        history, logits, _ = finished(one)
-        for process in (four, *pair):
-            ours, our_logits, _ = finished(process)
-            assert alike(ours, history)
-            assert alike(our_logits, logits)
+        processes = [
+            start(tmp_path / "four", "--devices", "all", count=4),
+            *(
+                start(tmp_path / k, "--hosts", hosts, "--process", k, count=2)
+                for k in ("0", "1")
+            ),
+        ]
+        one = fit(RECIPE, progress=False)
+        history, x = figures(one.history), load_data(RECIPE).x_test
+        for process in processes:
+            assert alike(finished(process), history)
         assert not alike(history[:1], history[1:2])
+        for folder in (tmp_path / "four", tmp_path / "0"):
+            logits = load_trained(str(folder)).predict(x, verbose=0)
+            np.testing.assert_allclose(
+                logits, one.model.predict(x, verbose=0), atol=1e-5
+            )
         # Process 0 alone writes: the folder given to process 1 stays empty.
         assert {p.name for p in (tmp_path / "0").iterdir()} == {
             "recipe.json", "log.csv", "model.keras", "result.json",
         }  # fmt: skip
         assert list((tmp_path / "1").iterdir()) == []
 
-    def test_a_batch_that_devices_cannot_share_and_missing_devices_are_refused():
+    def test_a_batch_that_devices_cannot_share_and_missing_devices_are_refused(
+        monkeypatch,
+    ):
         with pytest.raises(ValueError, match="`devices` must be None or at most the 1"):
             fit(Recipe(), dataset=digits(), devices=64, progress=False)
         with pytest.raises(ValueError, match="`devices` must be None or at most the 1"):
             fit(Recipe(), dataset=digits(), devices=0, progress=False)
-        code = TRAIN.replace("batch_size=16", "batch_size=15")
-        arguments = json.dumps([None, 1, 0, None, 2])
-        flags = "--xla_force_host_platform_device_count=2"
-        done = subprocess.run(
-            [sys.executable, "-c", code, arguments],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": flags},
-        )
-        last = done.stderr.strip().splitlines()[-1]
-        assert "`batch_size` must be a multiple of the 2 devices" in last
+        monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["a", "b"])
+        with pytest.raises(ValueError, match="must be a multiple of the 2 devices"):
+            fit(Recipe(batch_size=15), dataset=digits(), devices=2, progress=False)
+
+    @pytest.mark.parametrize(
+        ("hosts", "process", "message"),
+        [
+            ("localhost:1234", 0, "must be at least two, the first with a port"),
+            ("localhost,other", 0, "must be at least two, the first with a port"),
+            ("localhost:1234,", 0, "must be at least two, the first with a port"),
+            ("localhost:1234,other", None, "`process` must be from 0 to 1"),
+            ("localhost:1234,other", 2, "`process` must be from 0 to 1"),
+        ],
+    )
+    def test_hosts_that_cannot_find_each_other_are_refused(hosts, process, message):
+        with pytest.raises(ValueError, match=message):
+            join_hosts(hosts, process)
 
 else:
 
@@ -105,3 +117,22 @@ else:
         with pytest.raises(ValueError, match="needs the JAX backend") as caught:
             fit(Recipe(), dataset=digits(), devices=2, progress=False)
         assert keras.backend.backend() in str(caught.value)
+        with pytest.raises(ValueError, match="needs the JAX backend"):
+            join_hosts("localhost:1234,other", 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--devices", "0"], "must be all or at least 1, not '0'"),
+        (["--devices", "many"], "must be all or at least 1, not 'many'"),
+        (["--process", "1"], "`--process` numbers the machines of `--hosts`"),
+    ],
+)
+def test_bad_options_are_refused_by_the_command_line(options, message, capsys):
+    try:
+        code = main(["train", *options])
+    except SystemExit as stop:  # argparse
+        code = stop.code
+    assert code == 2
+    assert message in capsys.readouterr().err
