@@ -27,6 +27,14 @@ PRINTING = threading.Lock()
 ONCE = (
     "data",
     "experiments",
+    "interpret/test_faithfulness.py",
+    "interpret/test_plots.py",
+    "interpret/test_report.py",
+    "interpret/test_top_paths.py",
+    "kernels/test_classifier.py",
+    "kernels/test_measures.py",
+    "kernels/test_spread.py",
+    "kernels/test_tiles.py",
     "skeletons",
     "test_backends.py",
     "test_cli.py",
@@ -35,6 +43,7 @@ ONCE = (
     "test_imports.py",
     "test_notebooks.py",
     "test_paths.py",
+    "trees",
     "tuning",
 )
 ONCE_ON = ("jax", "torch", "tensorflow")  # the first of these there is

@@ -89,7 +89,7 @@ def fits(skeleton):
 
 
 @settings(
-    max_examples=8,
+    max_examples=5,
     deadline=None,
     database=None,
     phases=[Phase.generate],  # shrinking builds hundreds of models
@@ -111,6 +111,16 @@ def test_completeness_holds_on_random_skeletons(
     found = interpret.explain(net, x)
     expected = chosen(net.predict(x, verbose=0), found.target)
     assert distance(totals(found), expected) < 1e-4
+
+
+def test_an_explanation_follows_the_weights_as_they_change(rng):
+    net = tiny.build("dgn", "gconv", value_bias=True)
+    x = tiny.examples(rng, "gconv")
+    before = interpret.explain(net, x, target=1)
+    net.set_weights([w * 1.3 + 0.01 for w in net.get_weights()])
+    logits = net.predict(x, verbose=0)[:, 1]
+    assert distance(totals(before), logits) > 1e-3
+    assert_close(totals(interpret.explain(net, x, target=1)), logits)
 
 
 def test_a_weight_perturbed_after_the_gates_were_taken_breaks_completeness(rng):
@@ -150,6 +160,18 @@ def test_contributions_of_a_biased_soft_dlgn_are_not_input_times_gradient(rng):
     assert distance(found.contributions, x * gradient) > 1e-3
 
 
+def test_gradients_are_finite_differences(rng):
+    net = tiny.build("dlgn", (dk.skeletons.fc(2, 5), (4,)))
+    x = rng.normal(size=(3, 4)).astype("float32")
+    found = input_gradients(net, x, np.array([0, 1, 1]))
+    for k in range(4):
+        step = np.zeros(4, "float32")
+        step[k] = 1e-2
+        rise = net.predict(x + step, verbose=0) - net.predict(x - step, verbose=0)
+        expected = rise[np.arange(3), [0, 1, 1]] / 2e-2
+        np.testing.assert_allclose(found[:, k], expected, atol=2e-2)
+
+
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_contributions_are_of_the_preprocessed_input(rng, family):
     make = dk.models.FAMILIES[family]
@@ -165,7 +187,12 @@ def test_contributions_are_of_the_preprocessed_input(rng, family):
 
 @pytest.mark.parametrize(
     ("family", "kind", "value_input"),
-    [("dnn", "fc", None), ("dgn", "c4gap", "ones"), ("dlgn", "resnet", "input")],
+    [
+        ("dnn", "fc", None),
+        ("dgn", "c4gap", "ones"),
+        ("dlgn", "resnet", "input"),
+        ("dlgn", "vgg16", "ones"),
+    ],
 )
 def test_a_gates_contribution_is_what_closing_it_takes_away(
     rng, family, kind, value_input

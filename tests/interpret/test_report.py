@@ -128,7 +128,7 @@ def chromium(path, folder, *options):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 def test_chromium_runs_the_page_without_an_error(page, tmp_path):
     net, _, x, path = page
     probe = path.with_name("probe.html")
@@ -158,7 +158,7 @@ def test_chromium_runs_the_page_without_an_error(page, tmp_path):
     assert told["wide"] <= 500
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 def test_chromium_would_report_an_error(page, tmp_path):
     *_, path = page
     broken = path.with_name("broken.html")

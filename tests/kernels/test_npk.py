@@ -234,3 +234,14 @@ def test_kernel_of_paths_agrees_with_npk_of_one_pair(rng):
     assert a.keys() == b.keys()
     assert len(a) <= paths.count_paths(by_paths.oracle.stages(net), (4,), 0)
     assert_close(kernels.npk(net, x)[0, 1], sum(a[k] * b[k] for k in a), EXACT)
+
+
+def test_this_backends_device_gives_the_same_gram(rng):
+    net = tiny.build("dgn", "vgg16")
+    x = tiny.examples(rng, "vgg16", 5)
+    gram = kernels.npk(net, x, executor=kernels.DeviceExecutor())
+    assert_close(gram, kernels.npk(net, x), "float64")
+    single = kernels.npk(net, x, executor=kernels.DeviceExecutor(dtype="float32"))
+    assert_close(single, gram)
+    with pytest.raises(ValueError, match="`dtype` must be float64 or float32"):
+        kernels.DeviceExecutor(dtype="float16")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import distributed  # the extra `dask`
 import numpy as np
-import pytest
 import tiny
 from tolerances import assert_close
 
@@ -31,17 +30,6 @@ def test_rows_spread_over_four_jax_devices_give_the_same_gram(tmp_path):
     assert found["devices"] == 4
     assert_close(found["arr_0"], found["arr_1"], "float64")
     assert_close(found["arr_2"], found["arr_1"][:3], "float64")
-
-
-def test_this_backends_device_gives_the_same_gram(rng):
-    net = tiny.build("dgn", "vgg16")
-    x = tiny.examples(rng, "vgg16", 5)
-    gram = kernels.npk(net, x, executor=kernels.DeviceExecutor())
-    assert_close(gram, kernels.npk(net, x), "float64")
-    single = kernels.npk(net, x, executor=kernels.DeviceExecutor(dtype="float32"))
-    assert_close(single, gram)
-    with pytest.raises(ValueError, match="`dtype` must be float64 or float32"):
-        kernels.DeviceExecutor(dtype="float16")
 
 
 def test_gram_is_complete_and_equal_though_a_dask_worker_is_killed(rng, tmp_path):
