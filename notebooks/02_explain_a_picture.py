@@ -103,9 +103,7 @@ for k in range(3):
 
 # %%
 both = {"DLGN": found, "DNN": twin.explain(images, target=found.target)}
-dk.interpret.plots.plot_contributions(
-    images[:3], {name: e._replace(logits=e.logits[:3]) for name, e in both.items()}
-)
+dk.interpret.plots.plot_contributions(images[:3], both)
 
 # %% [markdown]
 # ## Why this class and not the next one?
