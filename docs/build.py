@@ -7,6 +7,7 @@ pages.
 """
 
 import argparse
+import dataclasses
 import os
 import re
 import sys
@@ -52,6 +53,16 @@ def listed(docstring: str) -> str:
     return "\n".join(lines)
 
 
+def text(doc: pdoc.doc.Doc) -> str:
+    """Return what to show of a docstring: a dataclass' options tell of themselves."""
+    options = ""
+    if isinstance(doc.obj, type) and dataclasses.is_dataclass(doc.obj):
+        for field in dataclasses.fields(doc.obj):
+            if "help" in field.metadata:
+                options += f"\n    {field.name}: {field.metadata['help']}."
+    return listed(doc.docstring + (f"\n\nArgs:{options}" if options else ""))
+
+
 def build(out: Path) -> list[str]:
     """Write the pages into a folder; return the names of the modules."""
     names = [module.__name__ for module in modules()]
@@ -61,7 +72,7 @@ def build(out: Path) -> list[str]:
         footer_text=f"dlgn_keras {dlgn_keras.__version__}",
         template_directory=HERE / "templates",
     )
-    pdoc.render.env.filters["listed"] = listed
+    pdoc.render.env.filters["text"] = text
     # pdoc takes a file for public whose function has its name: not so here.
     others = rf"!(?!(?:{'|'.join(map(re.escape, names))})$)"
     pdoc.pdoc(dlgn_keras.__name__, others, output_directory=out)

@@ -85,6 +85,13 @@ def test_its_links_lead_somewhere(site):
             assert not anchor or anchor.split(".")[0] in other.ids, f"{at}: {link}"
 
 
+def test_the_options_of_a_recipe_are_told():
+    doc = docs.pdoc.doc.Class(
+        "dlgn_keras.training", "Recipe", dk.training.Recipe, ("", "")
+    )
+    assert "\n    beta: slope of the soft gate." in docs.text(doc)
+
+
 def test_fields_become_a_list():
     text = "A result.\n\ngram: (n, m), the\n    mean.\nx, y: both.\n\nMore: here."
     assert docs.listed(text) == (
