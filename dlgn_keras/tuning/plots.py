@@ -9,7 +9,7 @@ import numpy as np
 
 from dlgn_keras.training.files import write_atomically
 from dlgn_keras.tuning.board import show_value
-from dlgn_keras.tuning.objectives import OBJECTIVES, better
+from dlgn_keras.tuning.objectives import better
 from dlgn_keras.tuning.results import Row, hyperparameters_of, ranked
 
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "#999999"
@@ -43,14 +43,21 @@ def draw_best_so_far(rows: Sequence[Row], objective: str, path: Path) -> None:
     numbers = range(1, len(scores) + 1)
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(numbers, scores, "o", color=GREY, markersize=4, label="a trial")
     bests = best_so_far(rows, objective)
+    # What is hopeless would leave no room for the rest: it lies on the edge.
+    edge = bests[-1] + 4 * (float(np.median(scores)) - bests[-1])
+    kept = [score for score in scores if not better(objective, edge, score)]
+    limits = (min(kept), max(kept))
+    colours = [GREY if limits[0] <= s <= limits[1] else "none" for s in scores]
+    shown = np.clip(scores, *limits)
+    axes.scatter(
+        numbers, shown, 18, facecolors=colours, edgecolors=GREY, label="a trial"
+    )
     axes.step(numbers, bests, where="post", color=BLUE, label="best so far")
     axes.set(xlabel="finished trials", ylabel=objective.replace("_", " "))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(axes)
-    side = "lower right" if OBJECTIVES[objective] == "max" else "upper right"
-    axes.legend(frameon=False, loc=side)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
     save(figure, path)
 
 
@@ -59,7 +66,8 @@ def draw_parallel(rows: Sequence[Row], objective: str, path: Path) -> None:
 
     Values stand in their order, evenly spread where there are few, by their
     logarithm where they span more than a factor of 20. The brighter the line, the
-    better the score; the best trial is thick. A gap: the trial has no such value.
+    better the score; the best trial is thick. The last axis is the better half's.
+    A gap: the trial has no such value.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -76,18 +84,19 @@ def draw_parallel(rows: Sequence[Row], objective: str, path: Path) -> None:
         figsize=(max(6.0, 1.25 * (len(names) + 2)), 4), layout="constrained"
     )
     axes = figure.add_subplot()
-    # Half of a search is often hopeless: its colours are spent on the better half.
-    middle = float(np.median(scores))
-    norm = Normalize(min(middle, scores[0]), max(middle, scores[0], middle + 1e-9))
-    colours = ScalarMappable(norm, "viridis" if scores[0] >= middle else "viridis_r")
-    hidden = "min" if scores[0] >= middle else "max"
+    # A part of a search is often hopeless: colours are spent on the better half.
+    middle, rises = float(np.median(scores)), scores[0] >= scores[-1]
+    low, high = sorted((middle, scores[0] + (1e-9 if rises else -1e-9)))
+    norm = Normalize(low, high)
+    colours = ScalarMappable(norm, "viridis" if rises else "viridis_r")
+    hidden = "min" if rises else "max"
     scales = [_scale([row.get(f"hp:{name}") for row in best_first]) for name in names]
     for row in reversed(best_first):
         heights = [
             place(row[f"hp:{name}"]) if row.get(f"hp:{name}") is not None else np.nan
             for name, (place, _) in zip(names, scales, strict=True)
         ]
-        heights.append(_share(row["score"], scores))
+        heights.append(float(np.clip(norm(row["score"]), -0.05, 1.05)))
         is_best = row is best_first[0]
         axes.plot(
             heights,
@@ -102,14 +111,10 @@ def draw_parallel(rows: Sequence[Row], objective: str, path: Path) -> None:
         for height, text in ticks:
             axes.annotate(text, (k, height), (4, 2), textcoords="offset points", size=7)
     axes.axvline(len(names), color="black", linewidth=0.6)
-    for score in (min(scores), max(scores)):
-        axes.annotate(
-            f"{score:.4f}",
-            (len(names), _share(score, scores)),
-            (4, 2),
-            textcoords="offset points",
-            size=7,
-        )
+    for height in (0, 1):
+        score = norm.inverse(height)
+        place = (len(names), height)
+        axes.annotate(f"{score:.4f}", place, (4, 2), textcoords="offset points", size=7)
     labels = [
         *(name.replace("_", "\n") for name in names),
         objective.replace("_", "\n"),
@@ -120,11 +125,6 @@ def draw_parallel(rows: Sequence[Row], objective: str, path: Path) -> None:
     axes.spines[:].set_visible(False)
     figure.colorbar(colours, ax=axes, label=objective.replace("_", " "), extend=hidden)
     save(figure, path)
-
-
-def _share(value: float, values: Sequence[float]) -> float:
-    low, high = min(values), max(values)
-    return (value - low) / (high - low) if high > low else 0.5
 
 
 def _scale(values: Sequence[Any]) -> tuple[Any, list[tuple[float, str]]]:

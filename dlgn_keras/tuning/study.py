@@ -36,8 +36,8 @@ def study(
         options: of `search`, the same for all.
 
     Returns:
-        What is written to study.json: a row, the importances and the varied runs
-        per label. table.md and matters.png are beside it.
+        What is written to study.json: per label the best trial, all trials, the
+        importances and the varied runs. table.md and matters.png are beside it.
     """
     folder = make_folder(out)
     found: dict[str, Any] = {"command": command, "families": {}}
@@ -50,7 +50,7 @@ def study(
         entry = {**tuned.summary(), "importance": importance(tuned.rows)}
         if vary and not (hypermodel.base.family == "dnn" and vary[0] == "beta"):
             entry["varied"] = _varied(tuned, hypermodel, *vary, retrain_seeds)
-        entry["recipe"] = tuned.best.to_config()
+        entry |= {"recipe": tuned.best.to_config(), "rows": tuned.rows}
         found["families"][label] = entry
     found["environment"] = environment()
     write_json(folder / "study.json", found)

@@ -11,8 +11,14 @@ STYLES = {"dnn": ("#000000", "s"), "dgn": ("#E69F00", "^"), "dlgn": ("#0072B2", 
 OTHERS = (("#009E73", "D"), ("#D55E00", "v"), ("#CC79A7", "P"))
 
 
-def draw_study(found: dict[str, Any], path: Path) -> None:
-    """Draw the importances, and validation accuracy over the varied field."""
+def draw_study(found: dict[str, Any], path: Path, over: str = "beta") -> None:
+    """Draw what matters: importances, all trials over one field, that field varied.
+
+    Args:
+        found: what `study` returns.
+        path: the png to write.
+        over: the hyperparameter of the second panel.
+    """
     from matplotlib.figure import Figure
 
     entries = found["families"]
@@ -20,19 +26,74 @@ def draw_study(found: dict[str, Any], path: Path) -> None:
         label: STYLES.get(label, OTHERS[k % len(OTHERS)])
         for k, label in enumerate(entries)
     }
+    panels = [lambda axes: _importances(axes, entries, styles)]
+    trials = {
+        label: [(row[f"hp:{over}"], row["score"]) for row in _finished(entry, over)]
+        for label, entry in entries.items()
+    }
+    if any(trials.values()):
+        panels.append(lambda axes: _trials(axes, over, trials, styles))
     varied = {label: e["varied"] for label, e in entries.items() if e.get("varied")}
-    figure = Figure(figsize=(10 if varied else 5.5, 4), layout="constrained")
-    axes = figure.subplots(1, 2 if varied else 1, squeeze=False)[0]
-    _importances(axes[0], entries, styles)
     if varied:
-        _varied(axes[1], varied, styles)
-    for axis in axes:
-        axis.grid(alpha=0.3)
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right"]].set_visible(False)
-        if axis.get_legend_handles_labels()[0]:
-            axis.legend(frameon=False)
+        panels.append(lambda axes: _varied(axes, varied, styles))
+    figure = Figure(figsize=(4.6 * len(panels), 3.8), layout="constrained")
+    for axes, panel in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
+        panel(axes)
+        axes.grid(alpha=0.3)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=8)
     write_atomically(path, lambda part: figure.savefig(part, format="png", dpi=150))
+
+
+def _finished(entry: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    return [
+        row
+        for row in entry.get("rows", [])
+        if row["status"] == "finished"
+        and isinstance(row.get(f"hp:{name}"), int | float)
+    ]
+
+
+def _trials(
+    axes: Any,
+    name: str,
+    trials: dict[str, list[tuple[float, float]]],
+    styles: dict[str, Any],
+) -> None:
+    """Draw every trial's score over one hyperparameter, whatever the others were.
+
+    Trials far below all others lie, hollow, on the lower edge.
+    """
+    scores = [score for points in trials.values() for _, score in points]
+    floor = max(
+        min(scores), max(scores) - 3 * (max(scores) - statistics.median(scores))
+    )
+    for label, points in trials.items():
+        if points:
+            colour, marker = styles[label]
+            axes.scatter(
+                [value for value, _ in points],
+                [max(score, floor) for _, score in points],
+                edgecolors=colour,
+                facecolors=[colour if s >= floor else "none" for _, s in points],
+                marker=marker,
+                label=f"{label.upper()}, a trial",
+            )
+    _scale(axes, [value for points in trials.values() for value, _ in points])
+    axes.set(xlabel=name.replace("_", " "), ylabel="score of the trial")
+
+
+def _scale(axes: Any, values: list[float], ticks: bool = False) -> None:
+    """Use a logarithmic axis where the values span much."""
+    if min(values) > 0 and max(values) > 8 * min(values):
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        if ticks:
+            axes.set_xticks(values)
 
 
 def _importances(axes: Any, entries: dict[str, Any], styles: dict[str, Any]) -> None:
@@ -74,9 +135,6 @@ def _varied(axes: Any, varied: dict[str, Any], styles: dict[str, Any]) -> None:
             capsize=2,
             label=f"best {label.upper()}, else unchanged",
         )
-        numeric = all(isinstance(v, int | float) and v > 0 for v in values)
-        if numeric and max(values) > 8 * min(values):
-            axes.set_xscale("log")
-            axes.set_xticks(values, [f"{v:g}" for v in values], minor=False)
-            axes.minorticks_off()
+        if all(isinstance(v, int | float) for v in values):
+            _scale(axes, values, ticks=True)
     axes.set(xlabel=name.replace("_", " "), ylabel="validation accuracy (%)")

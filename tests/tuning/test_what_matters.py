@@ -90,6 +90,7 @@ def test_a_studys_table_and_picture(tmp_path, rng):
             "test_accuracy_std": 0.01,
         },
         "importance": importance(planted(rng)),
+        "rows": planted(rng),
         "varied": {
             "name": "beta",
             "values": [1, 4, 16],
