@@ -1,7 +1,6 @@
 """One trial: a run of its recipe, a record of what came out, nothing left behind."""
 
 import gc
-import itertools
 import math
 import shutil
 import time
@@ -104,19 +103,10 @@ def _measured(result: Result) -> Record:
     }
 
 
-_freed = itertools.count(1)
-KEPT_COMPILED = 8
-
-
 def free_memory() -> None:
-    """Give back what a model took: Keras' state, compiled programs, the garbage.
-
-    JAX's compiled programs go after every eighth model: they are small ones of
-    which the next model needs many again.
-    """
+    """Give back what a model took: Keras' state, compiled programs, the garbage."""
     policy = keras.config.dtype_policy()
     keras.utils.clear_session()  # which forgets the policy too
     keras.config.set_dtype_policy(policy)
-    if next(_freed) % KEPT_COMPILED == 0:
-        forget_compiled()
+    forget_compiled()
     gc.collect()
