@@ -15,6 +15,7 @@ from PIL import Image
 
 import dlgn_keras as dk
 from dlgn_keras import interpret
+from dlgn_keras.cli import main
 from dlgn_keras.data import Preprocessing
 
 
@@ -100,6 +101,29 @@ def test_a_dnns_filters_are_called_local(rng, tmp_path):
     assert "Local filters of the gates" in of_dnn
     assert "Filters of the gates" in of_dlgn
     assert "Local filter" not in of_dlgn
+
+
+def test_the_command_writes_the_page_with_the_presets_dnn_beside(tmp_path, capsys):
+    path, _ = saved(tmp_path, "L")
+    out = tmp_path / "page.html"
+    main(["explain", "dlgn_fc_digits", str(path), "--out", str(out), "--json"])
+    told = json.loads(capsys.readouterr().out)["images"][0]
+    net = dk.from_preset("dlgn_fc_digits")
+    raw = interpret.load_image(path, net).raw[None]
+    found = interpret.explain(net, raw)
+    assert told["target"] == found.target[0]
+    np.testing.assert_allclose(told["logits"], found.logits[0], rtol=1e-5)
+    numbers = Reader(out.read_text()).data["numbers"]
+    logit = numbers["0/DLGN"]["logit"]
+    assert logit == pytest.approx(found.logits[0].max(), rel=1e-5)
+    twin = interpret.explain(dk.from_preset("dnn_fc_digits"), raw, found.target)
+    assert numbers["0/DNN"]["contributions"] == pytest.approx(
+        twin.contributions.sum(), abs=1e-4
+    )
+    main(["explain", "dlgn_fc_digits", str(path), "--out", str(out), "--twin", "none"])
+    assert set(Reader(out.read_text()).data["numbers"]) == {"0/DLGN", "0/paths"}
+    assert main(["explain", "dlgn_fc_digits", str(tmp_path / "no.png")]) == 2
+    assert "No image file" in capsys.readouterr().err
 
 
 def test_a_broken_run_leaves_no_page(rng, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from tolerances import assert_close
 
 import dlgn_keras as dk
 from dlgn_keras import kernels
+from dlgn_keras.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +95,27 @@ def test_study_is_json_with_a_picture_and_says_what_it_measured(net, digits, tmp
     assert again["alignment"]["dgn"]["dnn"] < 1
     kernels.draw_study(found, tmp_path / "kernels.png")
     assert (tmp_path / "kernels.png").stat().st_size > 10_000
+
+
+def test_the_command_makes_the_study_of_presets(tmp_path, capsys):
+    names = ["dnn_fc_digits", "dgn_frnpf_fc_digits"]
+    options = {"--data": "digits", "--train": 60, "--test": 50, "--gram": 30}
+    given = [str(part) for pair in options.items() for part in pair]
+    main(["kernel", *names, *given, "--out", str(tmp_path), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads((tmp_path / "kernel.json").read_text())
+    assert (tmp_path / "kernel.png").read_bytes()[:4] == b"\x89PNG"
+    images = dk.data.load("digits").take(60, 50)
+    nets = {name: dk.from_preset(name) for name in names}
+    train, test = (
+        (getattr(images, f"x_{part}"), getattr(images, f"y_{part}"))
+        for part in ("train", "test")
+    )
+    expected = kernels.study(nets, train, test, gram_size=30)
+    assert set(told["kernels"]) == {*names, "random gates"}
+    for a, b in zip(told["accuracy"], expected["accuracy"], strict=True):
+        assert (a["model"], a["accuracy"]) == (b["model"], b["accuracy"])
+    main(["kernel", names[0], *given, "--out", str(tmp_path)])
+    assert "effective rank" in capsys.readouterr().out
+    assert main(["kernel", names[0]]) == 2
+    assert "`--data` must name a data set" in capsys.readouterr().err

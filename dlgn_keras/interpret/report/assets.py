@@ -23,12 +23,14 @@ figure img { width: 100%; image-rendering: pixelated; border: 1px solid var(--li
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
-th:first-child, td:first-child, .text { text-align: left; }
+th:first-child, td:first-child, .text, caption { text-align: left; }
+td.text:last-child { white-space: normal; min-width: 15rem; }
 th button { font: inherit; font-weight: 600; background: none; border: 0;
   padding: .2rem; cursor: pointer; color: inherit; text-decoration: underline dotted; }
 th[aria-sort=ascending] button::after { content: " \\2191"; }
 th[aria-sort=descending] button::after { content: " \\2193"; }
-svg text { font-size: 11px; text-anchor: middle; fill: var(--ink); }
+svg text { font-size: 11px; text-anchor: middle; fill: var(--ink);
+  stroke: #fff; stroke-width: 3px; paint-order: stroke; }
 svg text.layer { font-size: 12px; font-weight: 600; }
 polyline:hover { stroke: #000; }
 .key span { display: inline-block; width: 1em; height: 1em; vertical-align: -.15em;

@@ -27,7 +27,8 @@ def gate_maps(net: GatedModel, x: np.ndarray) -> list[str]:
         figures.append(still(source, alt, f"{site}: {share:.0%} open"))
     return [
         "<h3>Gates</h3>",
-        '<p class="quiet">Yellow is open, dark blue closed; mean over channels.</p>',
+        '<p class="quiet">Yellow is open, dark blue closed: the mean over channels at '
+        "each position, or a dense layer's units one by one.</p>",
         f'<div class="row">{"".join(figures)}</div>',
     ]
 

@@ -29,6 +29,7 @@ def report(
     class_names: Sequence[str] | None = None,
     target: Any = None,
     num_paths: int = 8,
+    name: str | None = None,
 ) -> Path:
     """Write a page with everything that is exact about a model's answers.
 
@@ -46,6 +47,7 @@ def report(
         target: class to explain, one for all or one per image; None takes the
             predicted class of `net` (the twin is asked about the same one).
         num_paths: how many top paths.
+        name: what the page calls the model; its own name if None.
 
     Returns:
         the path written.
@@ -81,7 +83,7 @@ def report(
         label = twin.family.upper()
         label = label if label not in models else f"twin {label}"
         models[label] = (twin, explain(twin, x, found.target))
-    page = Page(f"{net.name}: what its answers are made of", _intro(net, found))
+    page = Page(f"{name or net.name}: what its answers are made of", _intro(net, found))
     for i, image in enumerate(loaded):
         given = images[i]
         title = (
@@ -229,9 +231,10 @@ def _paths(page: Page, i: int, top: TopPaths, names: list[str]) -> None:
     page.add(
         "<h3>Top paths</h3>",
         f"<p>The {len(top.paths)} largest of all paths from the input carry "
-        f"{top.share:.3%} of the logit and {top.magnitude_share:.3%} of the magnitude "
-        "of all its paths. Solid orange adds, dashed blue takes away; a unit is named "
-        "by its channel, or its row, column and channel.</p>",
+        f"{100 * top.share:.3g} % of the logit and "
+        f"{100 * top.magnitude_share:.3g} % of the magnitude of all its paths. Solid "
+        "orange adds, dashed blue takes away; a unit is named by its channel, or its "
+        "row, column and channel.</p>",
         f'<div class="scroll">{drawing.path_diagram(top, label)}</div>',
         table(
             "A bundle is the sum over all paths with the same weights.",
