@@ -7,7 +7,7 @@ import numpy as np
 
 from dlgn_keras.tuning.results import Row, hyperparameters_of
 
-FORESTS = 10
+FORESTS, TREES = 5, 100
 
 
 def importance(rows: Sequence[Row]) -> dict[str, Any] | None:
@@ -41,7 +41,9 @@ def importance(rows: Sequence[Row]) -> dict[str, Any] | None:
     y = rankdata([row["score"] for row in finished]) / len(finished)
     falls, outside = [], []
     for seed in range(FORESTS):
-        forest = RandomForestRegressor(200, oob_score=True, random_state=seed).fit(x, y)
+        forest = RandomForestRegressor(TREES, oob_score=True, random_state=seed).fit(
+            x, y
+        )
         found = permutation_importance(forest, x, y, n_repeats=5, random_state=seed)
         falls.append(found["importances"])
         outside.append(forest.oob_score_)

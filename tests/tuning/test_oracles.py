@@ -13,7 +13,7 @@ from tuning import bowl
 
 from dlgn_keras.tuning import oracles
 
-BUDGETS = {"grid": None, "random": 6, "bayesian": 7, "hyperband": None}
+BUDGETS = {"grid": None, "random": 6, "bayesian": 5, "hyperband": None}
 
 
 def moments(folder, algorithm):
@@ -96,7 +96,7 @@ def test_bayesian_search_finds_the_best_of_a_bowl_sooner_than_chance(tmp_path):
     space = {name: {"min": 0.0, "max": 1.0} for name in ("beta", "momentum")}
 
     def best(algorithm):
-        made = bowl.oracle(tmp_path / algorithm, algorithm, 12, space=space)
+        made = bowl.oracle(tmp_path / algorithm, algorithm, 10, space=space)
         scores = []
         while (trial := made.create_trial("a")).status == TrialStatus.RUNNING:
             at = np.array([trial.hyperparameters.get(name) for name in space])

@@ -106,7 +106,7 @@ def test_a_record_written_before_the_kill_is_not_made_again(tmp_path):
 def test_the_test_part_decides_nothing(tmp_path):
     """Other test labels, even wrong ones, leave every score as it is."""
     wrong = dataclasses.replace(digits(30), y_test=(digits().y_test + 1) % 10)
-    space = {"beta": [1.0, 8.0]}
+    space = {"beta": [8.0]}
     rows = []
     for name, dataset in (("right", digits(30)), ("wrong", wrong)):
         hypermodel = model(space, data=dataset, learning_rate=0.02)

@@ -89,7 +89,7 @@ def test_a_studys_table_and_picture(tmp_path, rng):
             "test_accuracy": 0.96,
             "test_accuracy_std": 0.01,
         },
-        "importance": importance(planted(rng)),
+        "importance": importance(planted(rng, 12)),
         "rows": planted(rng),
         "varied": {
             "name": "beta",
