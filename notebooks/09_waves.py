@@ -81,7 +81,7 @@ signal = (phases * waves).real.sum(axis=0)
 width = {"DNN": 91, "DGN": 64, "DLGN": 64}
 rates = [0.003] if FAST else [0.003, 0.01]
 seeds = [SEED] if FAST else [SEED, SEED + 1, SEED + 2]
-epochs, steps = (6, 50) if FAST else (40, 25)
+epochs, steps = (4, 60) if FAST else (40, 25)
 
 
 def make(name, seed):
