@@ -22,12 +22,14 @@ from dlgn_keras import (
 )
 from dlgn_keras.models import DGN, DLGN, DNN, GatedModel, collapse, disentangle
 from dlgn_keras.presets import from_preset, presets
+from dlgn_keras.training import DLGNClassifier
 from dlgn_keras.version import __version__
 
 __all__ = [
     "DGN",
     "DLGN",
     "DNN",
+    "DLGNClassifier",
     "GatedModel",
     "__version__",
     "collapse",

@@ -60,7 +60,12 @@ ONLY_IN = {
     "grpc": ("tuning/machines",),
     "tensorflow_datasets": ("data",),
     "tensorflow": ("data/prepared", "kernels/frameworks", "interpret/gradients"),
-    "jax": ("training/devices", "kernels/frameworks", "interpret/gradients"),
+    "jax": (
+        "training/devices",
+        "training/many",
+        "kernels/frameworks",
+        "interpret/gradients",
+    ),
     "torch": ("kernels/frameworks", "interpret/gradients"),
     "psutil": ("kernels", "training", "tuning"),
     "rich": ("commands", "training", "kernels", "experiments", "tuning"),

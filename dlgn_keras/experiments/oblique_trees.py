@@ -1,0 +1,275 @@
+"""Experiment 10: labels of oblique trees, the table of the ICLR 2025 paper.
+
+Every network gets the same number of candidates, trained with seed 0 and judged on
+the validation part; the best one is trained with the other seeds. The tree
+(DLGN-DT) is read off the DLGN, deep or shallow, that the validation part prefers.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dlgn_keras import interpret
+from dlgn_keras.experiments import figures
+from dlgn_keras.experiments.baselines import BASELINES, Scores, measure_baseline
+from dlgn_keras.experiments.cells import describe, mean, mean_std
+from dlgn_keras.experiments.experiment import Call, Experiment
+from dlgn_keras.experiments.oblique_setups import (
+    AS_PUBLISHED,
+    EPS,
+    MODERN,
+    NETWORKS,
+    PUBLISHED,
+    PUBLISHED_FOR,
+    READ,
+)
+from dlgn_keras.experiments.tables import Table
+from dlgn_keras.messages import closest
+from dlgn_keras.training import Recipe, load_trained, named_recipe
+from dlgn_keras.training.files import read_json, write_json
+
+TREE, TREE_FITTED = "DLGN-DT", "DLGN-DT, fitted"
+
+
+@dataclass
+class Line:
+    """A model on a data set: how it was set, and the scores of its seeds."""
+
+    row: str
+    model: str
+    net: str = ""
+    setting: str = ""
+    scores: list[Scores] = field(default_factory=list)
+
+    def columns(self) -> dict[str, Any]:
+        """Return the table's line."""
+        published = dict(zip(PUBLISHED_FOR, PUBLISHED[self.row], strict=True))
+        return {
+            "row": self.row,
+            "model": self.model,
+            "net": self.net,
+            "setting": self.setting,
+            "seeds": len(self.scores),
+            "validation": mean(score.validation for score in self.scores),
+            **mean_std("last", [score.test for score in self.scores]),
+            "published": published.get(self.model.split(",")[0]),
+        }
+
+
+class Study:
+    """One call of the experiment: what is measured so far, and where it is kept."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.runs = call.runs
+        self.lines: list[Line] = []
+
+    def run(self) -> Table:
+        rows = self.call.rows or (("sdi",) if self.call.scale == "small" else PUBLISHED)
+        for row in rows:
+            if row not in PUBLISHED:
+                raise ValueError(
+                    f"`rows` must be of {', '.join(PUBLISHED)}. "
+                    f"Received: {row!r}.{closest(row, PUBLISHED)}"
+                )
+        for name in ("family", "shallow", "value", "value_input", "seed", "data"):
+            if name in self.call.changes:
+                raise ValueError(
+                    f"`changes` must leave {name} to the experiment. "
+                    f"Received: {name}={self.call.changes[name]!r}."
+                )
+        for row in rows:
+            self._data_set(row)
+        table = self.table()
+        self.call.write(table)
+        return table
+
+    def table(self) -> Table:
+        """Return the table of what is measured so far."""
+        lines = [line.columns() for line in self.lines if line.scores]
+        return self.call.make_table(lines, NOTES)
+
+    def _data_set(self, row: str) -> None:
+        chosen = {model: self._chosen(row, model) for model in NETWORKS}
+        lines = {model: self._line(row, model, chosen[model]) for model in NETWORKS}
+        validated = {
+            m: self._scores(chosen[m].replace(seed=0)).validation for m in READ
+        }
+        source = max(READ, key=validated.__getitem__)
+        published: dict[str, Recipe] = {}
+        if self.call.scale == "paper":
+            published = {m: self._as_published(row, m) for m in AS_PUBLISHED}
+        plain = {
+            m: self._line(row, f"{m}, as published", published[m]) for m in published
+        }
+        fitted = Line(row, TREE_FITTED, f"depth 4, of {source}")
+        grown = Line(row, TREE, f"depth 4, of {source}")
+        self.lines += [fitted, grown]
+        fit: dict[str, Any] = {"choose": "fit", "refine": 10, "train_levels": 1}
+        for seed in range(self.call.seeds):
+            for model, line in lines.items():
+                self._add(line, self._scores(chosen[model].replace(seed=seed)))
+            self._tree(fitted, chosen[source].replace(seed=seed), fit)
+        baselines = {name: Line(row, name) for name in BASELINES}
+        self.lines += baselines.values()
+        for name, line in baselines.items():
+            self._baseline(line, name)
+        for seed in range(self.call.seeds):
+            for model, line in plain.items():
+                self._add(line, self._scores(published[model].replace(seed=seed)))
+            if self.call.scale == "paper":
+                self._tree(grown, chosen[source].replace(seed=seed), {})
+
+    def _line(self, row: str, model: str, recipe: Recipe) -> Line:
+        plain = Recipe()
+        told = ("beta", "learning_rate", "weight_decay", "label_smoothing", "epochs")
+        setting = ", ".join(
+            f"{name.replace('_', ' ')} {getattr(recipe, name)}"
+            for name in told
+            if name in ("learning_rate", "epochs")
+            or getattr(recipe, name) != getattr(plain, name)
+        )
+        line = Line(row, model, describe(recipe.skeleton), setting)
+        self.lines.append(line)
+        return line
+
+    def _add(self, line: Line, scores: Scores) -> None:
+        line.scores.append(scores)
+        self.table().write(self.call.folder)
+
+    # -- networks ------------------------------------------------------------
+
+    def _chosen(self, row: str, model: str) -> Recipe:
+        """Return the candidate that the validation part prefers, by its first seed."""
+        common, candidates = NETWORKS[model]
+        if self.call.scale == "small":
+            common, candidates = common | {"epochs": 120}, candidates[:2]
+        recipes = [
+            self._changed({"data": row, **common, **options}) for options in candidates
+        ]
+        validation = [self._scores(recipe).validation for recipe in recipes]
+        return recipes[validation.index(max(validation))]
+
+    def _as_published(self, row: str, model: str) -> Recipe:
+        return self._changed(named_recipe(f"{AS_PUBLISHED[model]}-{row}").to_config())
+
+    def _changed(self, options: dict[str, Any]) -> Recipe:
+        options = {**options, **self.call.changes}
+        if "evaluate_every" not in self.call.changes:
+            epochs = options["epochs"]  # four checkpoints on the way, where they fit
+            options["evaluate_every"] = epochs if epochs % 4 else epochs // 4
+        return Recipe().replace(**options)
+
+    def _scores(self, recipe: Recipe) -> Scores:
+        result = self.runs.fit(recipe)
+        if result.validation_accuracy is None:
+            raise ValueError(f"Data {recipe.data!r} must have a validation part.")
+        return Scores(100 * result.validation_accuracy, 100 * result.test_accuracy)
+
+    # -- trees ---------------------------------------------------------------
+
+    def _tree(self, line: Line, recipe: Recipe, options: dict[str, Any]) -> None:
+        """Read trees off a trained net, `eps` chosen on the validation part."""
+        dataset = self.runs.dataset(recipe)
+
+        def read(eps: float) -> dict[str, Any]:
+            net = load_trained(str(self.runs.folder(recipe)))
+            tree = interpret.oblique_tree(
+                net, dataset.x_train, dataset.y_train, 4, eps=eps, **options
+            )
+            parts = ("validation", "test")
+            hits = {
+                part: tree.predict(getattr(dataset, f"x_{part}"))
+                == getattr(dataset, f"y_{part}")
+                for part in parts
+            }
+            found = {part: 100 * float(hits[part].mean()) for part in parts}
+            return found | {"tree": json.loads(tree.to_json())}
+
+        # Where nets are trained on the way, one tree is dear enough.
+        tried = EPS if options.get("train_levels") == 1 else EPS[1:2]
+        folder = self.runs.folder(recipe)
+        found: dict[float, Scores] = {}
+        for eps in tried:
+            key = _digest([eps, options])
+            self.runs.tell(f"  tree of {folder.name}, eps {eps}")
+            kept = _kept(folder / f"tree-{key}.json", lambda eps=eps: read(eps))
+            found[eps] = Scores(kept["validation"], kept["test"])
+        best = max(found, key=lambda eps: found[eps].validation)
+        self._add(line, found[best])
+
+    # -- scikit-learn --------------------------------------------------------
+
+    def _baseline(self, line: Line, name: str) -> None:
+        baseline = BASELINES[name]
+        plain = self._changed({**MODERN, "data": line.row})
+        dataset = self.runs.dataset(plain)
+
+        def scores(settings: dict[str, Any], seed: int) -> Scores:
+            facts = [name, line.row, settings, seed, len(dataset.y_train)]
+            title = f"{name.replace(' ', '-')}-{line.row}-seed{seed}"
+            self.runs.tell(f"{title} {settings}")
+            path = self.runs.out / "runs" / f"{title}-{_digest(facts)}.json"
+            measured = _kept(
+                path, lambda: measure_baseline(name, settings, dataset, seed)._asdict()
+            )
+            return Scores(**measured)
+
+        tried = [scores(settings, 0).validation for settings in baseline.settings]
+        settings = baseline.settings[tried.index(max(tried))]
+        line.setting = ", ".join(f"{k} {v}" for k, v in settings.items())
+        if baseline.points is not None and baseline.points < len(dataset.y_train):
+            line.setting += f", {baseline.points} points"
+        for seed in range(self.call.seeds if baseline.random else 1):
+            self._add(line, scores(settings, seed))
+
+
+def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what lies in a json file; make and keep it if nothing does."""
+    if not path.is_file():
+        write_json(path, make())
+    return read_json(path)
+
+
+def _digest(facts: Any) -> str:
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def run(call: Call) -> Table:
+    """Train, read and compare, a data set at a time."""
+    return Study(call).run()
+
+
+def figure(table: Table, path: Path) -> Path:
+    """Draw a line of dots per model: ours with its spread, and the published one."""
+    lines = [{**line, "best mean": None, "best std": None} for line in table.lines]
+    return figures.dots(Table(table.title, lines), path)
+
+
+NOTES = (
+    "Test accuracy in %, mean ± standard deviation over seeds, networks after their "
+    "last epoch. The data set is the same for every seed.",
+    "Hyperparameters are chosen by the validation accuracy of seed 0, never on the "
+    "test part: three candidates for each network, the DNN among them; two or three "
+    "settings for each classifier of scikit-learn. `setting` is the chosen one.",
+    "`as published`: the paper's own settings and schedule. `DLGN-DT` is the "
+    "published procedure (largest cluster, a net trained per node); `fitted` reads "
+    "one net (`choose='fit'`) and fits the tree's hyperplanes to the data "
+    "(`refine=10`).",
+    "`published` is the paper's figure, on its own draw of the data.",
+)
+
+EXPERIMENT = Experiment(
+    name="oblique-trees",
+    title="Labels of oblique trees: DLGNs, a DNN, and classifiers of scikit-learn",
+    source='"Deep Networks Learn Features From Local Discontinuities in the Label '
+    'Function", ICLR 2025, Table 1',
+    needs={"small": "nothing (data are generated)", "paper": "the same"},
+    time={"small": "10 minutes", "paper": "one CPU core: an hour a data set"},
+    figure=figure,
+    run=run,
+)
