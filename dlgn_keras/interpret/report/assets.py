@@ -24,7 +24,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
 th:first-child, td:first-child, .text, caption { text-align: left; }
-td.text:last-child { white-space: normal; min-width: 15rem; }
+@media (min-width: 45rem) { td.text:last-child { white-space: normal; } }
 th button { font: inherit; font-weight: 600; background: none; border: 0;
   padding: .2rem; cursor: pointer; color: inherit; text-decoration: underline dotted; }
 th[aria-sort=ascending] button::after { content: " \\2191"; }
