@@ -1,6 +1,7 @@
 """A run killed with `kill -9`, three times over, ends with the very same bits."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,9 +97,8 @@ def test_a_run_killed_at_three_moments_ends_with_the_bits_of_an_uninterrupted_on
     torn = [path.name for path in folder.glob(".*.part*")]
     assert len(torn) == 1
 
-    done = start(folder)
-    assert done.returncode == 0, done.stderr
-    result = Result.load(folder)
+    result = fit(RECIPE, folder, progress=False)
+    assert result == Result.load(folder)
     assert result.interruptions == 2
     assert {path.name for path in folder.iterdir()} == {
         "recipe.json", "log.csv", "model.keras", "result.json",
@@ -110,46 +110,54 @@ def test_a_run_killed_at_three_moments_ends_with_the_bits_of_an_uninterrupted_on
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-@pytest.mark.parametrize("lost", ["seed", "moving_mean", "momentum", "iteration"])
-def test_each_kind_of_state_is_needed_for_the_same_bits(lost, tmp_path, monkeypatch):
-    """The broken twin: a checkpoint that forgets one kind of variable."""
-    recipe = RECIPE.replace(epochs=2, skeleton="fc:depth=1,width=4")
-    whole = fit(recipe, progress=False).model.get_weights()
+SHORT = RECIPE.replace(epochs=2, skeleton="fc:depth=1,width=4")
 
-    class Stop(Exception):
-        pass
+
+class Stop(Exception):
+    """Ends a run after its first checkpoint."""
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A run stopped after one of two epochs, and the weights it ought to end with."""
+    folder, save = tmp_path_factory.mktemp("stopped"), checkpoint.save
 
     def save_and_stop(*arguments):
         save(*arguments)
         raise Stop
 
-    save, assign = checkpoint.save, checkpoint.restore
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_and_stop)
+        with pytest.raises(Stop):
+            fit(SHORT, folder, progress=False)
+    return folder, fit(SHORT, progress=False).model.get_weights()
+
+
+@pytest.mark.parametrize("lost", [None, "seed", "moving_mean", "momentum", "iteration"])
+def test_each_kind_of_state_is_needed_for_the_same_bits(
+    lost, stopped, tmp_path, monkeypatch
+):
+    """The broken twin: a checkpoint that forgets one kind of variable."""
+    restore = checkpoint.restore
 
     def forget(trainer, facts, arrays, path):
         fresh = [
             np.array(v) for v in map(to_numpy, checkpoint.state_variables(trainer))
         ]
+        assert any(lost in name for name in facts["paths"])
         kept = [
             old if lost in name else array
             for name, array, old in zip(facts["paths"], arrays, fresh, strict=True)
         ]
-        assert any(lost in name for name in facts["paths"])
-        assign(trainer, facts, kept, path)
+        restore(trainer, facts, kept, path)
 
-    def resumed(folder):
-        monkeypatch.setattr(checkpoint, "save", save_and_stop)
-        with pytest.raises(Stop):
-            fit(recipe, folder, progress=False)
-        monkeypatch.setattr(checkpoint, "save", save)
-        return fit(recipe, folder, progress=False).model.get_weights()
-
-    def alike(ours):
-        return all(np.array_equal(a, b) for a, b in zip(ours, whole, strict=True))
-
-    if lost == "seed":  # once is enough: nothing lost, nothing changed
-        assert alike(resumed(tmp_path / "kept"))
-    monkeypatch.setattr(checkpoint, "restore", forget)
-    assert not alike(resumed(tmp_path / "lost"))
+    folder, whole = tmp_path / "run", stopped[1]
+    shutil.copytree(stopped[0], folder)
+    if lost:
+        monkeypatch.setattr(checkpoint, "restore", forget)
+    ours = fit(SHORT, folder, progress=False).model.get_weights()
+    alike = all(np.array_equal(a, b) for a, b in zip(ours, whole, strict=True))
+    assert alike == (lost is None)
 
 
 def to_numpy(variable):
