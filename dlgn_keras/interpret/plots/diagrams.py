@@ -22,6 +22,14 @@ def plot_paths(top: TopPaths) -> Any:
 
     Returns:
         matplotlib Figure.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(2, 4), (3,), num_classes=2)
+        >>> top = dk.interpret.top_paths(net, np.ones(3), k=5)
+        >>> figure = dk.interpret.plots.plot_paths(top)
+        >>> figure.axes[0].get_xticklabels()[-1].get_text()
+        'logits'
     """
     stages = layers_of(top)
     made, axes = figure(1, 1, (max(1.5 * len(stages), 6), 0.4 * len(top.paths) + 2))
@@ -102,6 +110,15 @@ def plot_distances(distances: np.ndarray, sites: Sequence[Any]) -> Any:
 
     Returns:
         matplotlib Figure; 0 is the same hyperplane, 1.41 orthogonal ones.
+
+    Example:
+        >>> import dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(2, 4), (3,), num_classes=2)
+        >>> planes = dk.interpret.hyperplanes(net)
+        >>> apart = dk.interpret.distances(planes)
+        >>> figure = dk.interpret.plots.plot_distances(apart, planes.sites)
+        >>> [label.get_text() for label in figure.axes[0].get_xticklabels()]
+        ['dense_1', 'dense_2']
     """
     made, axes = figure(1, 1, (5.0, 4.2))
     place = axes[0, 0]
@@ -126,6 +143,12 @@ def plot_margins(margins: Mapping[str, np.ndarray]) -> Any:
 
     Returns:
         matplotlib Figure.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> found = {"dense_1": np.random.default_rng(0).normal(size=(50, 4))}
+        >>> dk.interpret.plots.plot_margins(found).axes[0].get_ylabel()
+        'density'
     """
     made, axes = figure(1, 1, (6.0, 3.4))
     place = axes[0, 0]
@@ -161,6 +184,13 @@ def plot_regions(
 
     Returns:
         matplotlib Figure.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(1, 1), (2,), num_classes=2, seed=0)
+        >>> found = dk.interpret.slice_regions(net, [0, 0], [1, 0], [0, 1])
+        >>> dk.interpret.plots.plot_regions(found).axes[0].get_title()
+        '2 regions'
     """
     from matplotlib.collections import PolyCollection
 
@@ -203,6 +233,12 @@ def plot_curves(curves: Mapping[str, np.ndarray], ylabel: str) -> Any:
 
     Returns:
         matplotlib Figure.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> curves = {"ours": np.random.default_rng(0).random((10, 5))}
+        >>> dk.interpret.plots.plot_curves(curves, "probability").axes[0].get_ylabel()
+        'probability'
     """
     made, axes = figure(1, 1, (6.0, 3.8))
     place = axes[0, 0]

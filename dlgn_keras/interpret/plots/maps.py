@@ -38,6 +38,14 @@ def plot_contributions(
 
     Returns:
         matplotlib Figure.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(1, 4), (8, 8, 1), num_classes=2)
+        >>> x = np.ones((2, 8, 8, 1))
+        >>> figure = dk.interpret.plots.plot_contributions(x, net.explain(x))
+        >>> figure.axes[0].get_title()
+        'input 0'
     """
     if isinstance(explanations, Explanation):
         explanations = {"contributions": explanations}
@@ -73,6 +81,12 @@ def plot_gates(gates: Mapping[str, np.ndarray], index: int = 0) -> Any:
 
     Returns:
         matplotlib Figure.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> figure = dk.interpret.plots.plot_gates({"dense_1": np.eye(4)})
+        >>> figure.axes[0].get_title()
+        'dense_1: 25% open'
     """
     columns = min(len(gates), 5)
     rows = -(-len(gates) // columns)
@@ -100,6 +114,13 @@ def plot_filters(filters: GateFilters, units: Sequence[int] | int = 8) -> Any:
 
     Returns:
         matplotlib Figure; one row per input channel if there are up to three.
+
+    Example:
+        >>> import dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.c4gap(4), (8, 8, 1), num_classes=2)
+        >>> found = dk.interpret.gate_filters(net, "conv_2")
+        >>> len(dk.interpret.plots.plot_filters(found, units=3).axes)
+        3
     """
     units = _chosen(np.abs(filters.kernel), units)
     kernels = [as_grid(filters.kernel[..., unit]) for unit in units]
@@ -129,6 +150,13 @@ def plot_spectrum(spectrum: Spectrum, units: Sequence[int] | int = 8) -> Any:
 
     Returns:
         matplotlib Figure, zero frequency in the middle, brighter is stronger.
+
+    Example:
+        >>> import dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.c4gap(4), (8, 8, 1), num_classes=2)
+        >>> found = dk.interpret.spectrum(net, "conv_2", size=8)
+        >>> dk.interpret.plots.plot_spectrum(found, units=[3]).axes[0].get_title()
+        'unit 3'
     """
     units = _chosen(spectrum.magnitude, units)
     columns = min(len(units), 4)
