@@ -74,6 +74,11 @@ def explain(
     """
     functional = isinstance(net, DisentangledModel)
     known: Any = net if functional else check_model(net)
+    if known.quantized:
+        raise ValueError(
+            "A quantised model rounds what comes in and is not affine: take the "
+            f"float model apart. Received: {known.name!r} in int8."
+        )
     batch_size = check_count("batch_size", batch_size)
     targets = check_target(target, len(np.asarray(x)), known.num_classes)
     if not functional:

@@ -105,7 +105,16 @@ class Gated(keras.layers.Layer):
         return shape if gate_shape is None else (gate_shape[0], *shape[1:])
 
     def parameters_at_inference(self) -> Affine:
-        """Return the layer's numbers as float64 arrays, batch norm by its averages."""
+        """Return the layer's numbers as float64 arrays, batch norm by its averages.
+
+        Raises:
+            ValueError: the layer is quantised, and so no affine map.
+        """
+        if getattr(self.affine, "quantization_mode", None) is not None:
+            raise ValueError(
+                "A quantised model rounds what comes in and is not affine: take the "
+                f"float model apart. Received: layer {self.name!r} in int8."
+            )
         kernel = _numpy(self.affine.kernel)
         units = kernel.shape[-1]
         bias = _numpy(self.affine.bias) if self.use_bias else np.zeros(units)

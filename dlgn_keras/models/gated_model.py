@@ -12,6 +12,7 @@ from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.layers import Gated
 from dlgn_keras.messages import check_choice, check_count
 from dlgn_keras.models.raw_inputs import ChecksRawInputs
+from dlgn_keras.models.served import QUANTIZED
 from dlgn_keras.models.stored import Stored
 from dlgn_keras.models.walker import Network, value_model
 from dlgn_keras.skeletons import Skeleton, check_input_shape, output_shapes
@@ -217,6 +218,7 @@ class GatedModel(Stored, ChecksRawInputs):
 
     def get_config(self) -> dict[str, Any]:
         config = {**self._parts.arguments, "name": self.name}
+        config |= self.quantized_config()
         config["skeleton"] = self.skeleton.to_config()
         if self.preprocessing is not None:
             config["preprocessing"] = self.preprocessing.to_config()
@@ -238,8 +240,10 @@ class GatedModel(Stored, ChecksRawInputs):
         config["skeleton"] = Skeleton.from_config(config["skeleton"])
         if config.get("preprocessing") is not None:
             config["preprocessing"] = Preprocessing.from_config(config["preprocessing"])
-        frozen = config.pop("frozen", [])
+        frozen, quantized = config.pop("frozen", []), config.pop(QUANTIZED, False)
         net = cls(**config)
+        if quantized:
+            net.quantize("int8")
         for name in frozen:
             getattr(net, name).trainable = False
         return net

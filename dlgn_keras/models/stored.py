@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import keras
+from dlgn_keras.models.served import Served
 
 
-class Stored(keras.Model):
+class Stored(Served):
     """A Keras model that knows presets."""
 
     @classmethod

@@ -64,6 +64,11 @@ def save_to_preset(
         raise ValueError(
             f"`net` must be a DNN, DGN or DLGN. Received: {type(net).__name__}."
         )
+    if net.quantized:
+        raise ValueError(
+            "`net` must not be quantised: a preset keeps float numbers. "
+            f"Received: {net.name!r} in int8."
+        )
     folder = Path(folder).expanduser()
     in_the_way = folder.exists() and not (folder.is_dir() and _may_go(folder))
     if in_the_way or (folder.exists() and any(folder.iterdir()) and not overwrite):

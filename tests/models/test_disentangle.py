@@ -179,7 +179,7 @@ def test_what_was_frozen_or_called_in_inference_mode_is_so_in_both_networks():
     model = foreign.build("hub")
     model.get_layer("backbone").trainable = False
     twin = dk.disentangle(model)
-    (norm,) = (s for s in twin.graph.steps if s.layer == "backbone_stem_bn")
+    (norm,) = (s for s in twin.source_graph.steps if s.layer == "backbone_stem_bn")
     assert norm.arguments[1] == {"training": False}
     assert {w.path.split("/")[1] for w in twin.trainable_weights} == {"predictions"}
     whole = dk.disentangle(foreign.build("hub"))

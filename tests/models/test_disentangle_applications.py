@@ -60,7 +60,7 @@ def test_the_dual_has_the_logits_and_a_perturbed_one_not(case):
     name, model, x, logits = case
     twin = dk.disentangle(model)
     assert len(twin.sites) == MODELS[name][1]
-    assert [s.kind for s in twin.graph.steps].count("pool") == MODELS[name][2]
+    assert [s.kind for s in twin.source_graph.steps].count("pool") == MODELS[name][2]
     assert error(tiny.forward(twin, x), logits) < RELATIVE
     foreign.flip(twin.gating_network)
     assert error(tiny.forward(twin, x), logits) > 10 * RELATIVE

@@ -19,6 +19,7 @@ from dlgn_keras.models.functional.trunk import (
     value_answer,
 )
 from dlgn_keras.models.gated_model import Site, as_float32, check_inputs
+from dlgn_keras.models.served import QUANTIZED, Served
 
 
 class _Parts:
@@ -37,7 +38,7 @@ class _Parts:
 
 
 @keras.saving.register_keras_serializable(package="dlgn_keras")
-class DisentangledModel(keras.Model):
+class DisentangledModel(Served):
     """A gating network beside a value network, both on the graph of a Keras model.
 
     `dk.disentangle` makes it. The networks have the model's own layers, split at
@@ -129,7 +130,7 @@ class DisentangledModel(keras.Model):
         return dict(self._parts.arguments)
 
     @property
-    def graph(self) -> Graph:
+    def source_graph(self) -> Graph:
         """The model it was made of, as data."""
         return self._parts.graph
 
@@ -165,7 +166,7 @@ class DisentangledModel(keras.Model):
     @property
     def replacements(self) -> dict[str, str]:
         """What is not as in the original model: {layer: what became of it}."""
-        graph, found = self.graph, {}
+        graph, found = self.source_graph, {}
         if graph.head is not None:
             found["output"] = f"the {graph.head} is left out: logits come out"
         if self.family == "dlgn":
@@ -213,7 +214,7 @@ class DisentangledModel(keras.Model):
     def value_inputs(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Return what the value network is fed for raw inputs: float32, (n, ...)."""
         x = check_inputs(x, self.input_shape[1:])
-        graph = self.graph
+        graph = self.source_graph
         view = self._view("value_inputs", self._preprocessing)
         z = x
         if graph.value_input:
@@ -236,7 +237,7 @@ class DisentangledModel(keras.Model):
         return explain(self, x, target, batch_size)
 
     def _preprocessing(self) -> keras.Model:
-        start = self.graph.value_input
+        start = self.source_graph.value_input
         x = self._parts.preprocessing.walk(self.input, 0, {start})[start]
         return keras.Model(self.input, x)
 
@@ -253,24 +254,27 @@ class DisentangledModel(keras.Model):
         parts = self._parts
         for trunk in (parts.preprocessing, parts.gating, parts.value):
             trunk.copy_from(sources)
-        for step in self.graph.sites():
+        for step in self.source_graph.sites():
             if step.layer in sources and parts.gates[step.name].weights:
                 copy_weights(sources[step.layer], parts.gates[step.name])
 
     def get_config(self) -> dict[str, Any]:
         config = {**self._parts.arguments, "name": self.name}
+        config |= self.quantized_config()
         frozen = [
             name
             for name in ("gating_network", "value_network")
             if not self._parts.views[name].trainable
         ]
-        return {**config, "graph": self.graph.to_config(), "frozen": frozen}
+        return {**config, "graph": self.source_graph.to_config(), "frozen": frozen}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         config = dict(config)
-        frozen = config.pop("frozen", [])
+        frozen, quantized = config.pop("frozen", []), config.pop(QUANTIZED, False)
         net = cls(Graph.from_config(config.pop("graph")), **config)
+        if quantized:
+            net.quantize("int8")
         for name in frozen:
             getattr(net, name).trainable = False
         return net
