@@ -249,7 +249,7 @@ def _report(
     progress: bool,
 ) -> Tuned:
     """Write tables, pictures and the best recipe; train that again."""
-    rows = rows_of(oracle, folder)
+    rows, hours = rows_of(oracle, folder), oracle.seconds / 3600
     finished = ranked(rows, objective)
     if rows:
         write_csv(rows, folder / "trials.csv")
@@ -269,7 +269,7 @@ def _report(
         folder / "result.json",
         {
             **found.summary(),
-            "hours": oracle.seconds / 3600,
+            "hours": hours,
             "environment": environment(),
         },
     )
