@@ -44,6 +44,7 @@ ONCE = (
     "test_notebooks.py",
     "test_paths.py",
     "trees",
+    "training/test_classifier.py",
     "tuning",
 )
 ONCE_ON = ("jax", "torch", "tensorflow")  # the first of these there is

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dlgn_keras.data import Dataset, Preprocessing
 from dlgn_keras.messages import check_count
+from dlgn_keras.skeletons import fc
 from dlgn_keras.training.batches import Share
 from dlgn_keras.training.recipe import Recipe
 from dlgn_keras.training.run import Run
@@ -151,7 +152,7 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         if self.family == "dnn":
             options["value_input"] = "input"
         return Recipe(
-            skeleton=f"fc:depth={self.depth},width={self.width}",
+            skeleton=fc(self.depth, self.width),
             evaluate_every=self.epochs,
             seed=int(seed),
             **options,

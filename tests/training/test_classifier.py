@@ -1,0 +1,137 @@
+"""DLGNClassifier: scikit-learn's contract, and the very model that `fit` trains."""
+
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
+
+import dlgn_keras as dk
+from dlgn_keras.data import Dataset
+from dlgn_keras.training import Recipe, fit
+
+TINY = dk.DLGNClassifier(2, 8, epochs=40, random_state=0)
+# What scikit-learn asks for and this classifier does not do: nothing.
+EXPECTED_FAILED_CHECKS = {}
+# A share of scikit-learn's checks that is quick; all of them are run with `-m slow`.
+QUICK = (
+    "check_no_attributes_set_in_init",
+    "check_estimators_unfitted",
+    "check_complex_data",
+    "check_estimators_empty_data_messages",
+    "check_fit2d_1sample",
+    "check_methods_subset_invariance",
+    "check_n_features_in",
+)
+
+
+@pytest.fixture(scope="module")
+def iris():
+    x, y = load_iris(return_X_y=True)
+    return x, np.array(["setosa", "versicolor", "virginica"])[y]
+
+
+@pytest.fixture(scope="module")
+def fitted(iris):
+    return clone(TINY).fit(*iris)
+
+
+def checks():
+    found = estimator_checks.estimator_checks_generator(TINY)
+    return {check.func.__name__: (one, check) for one, check in found}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_scikit_learn_checks_that_are_quick_pass(name):
+    estimator, check = checks()[name]
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_every_check_of_scikit_learn_passes():
+    outcomes = estimator_checks.check_estimator(
+        TINY, expected_failed_checks=EXPECTED_FAILED_CHECKS, on_skip=None
+    )
+    by_status = {one["check_name"]: one["status"] for one in outcomes}
+    assert set(by_status.values()) <= {"passed", "skipped"}
+    assert len(by_status) > 40
+
+
+def test_predictions_are_those_of_the_model(fitted, iris):
+    x, y = iris
+    logits = keras.ops.convert_to_numpy(fitted.model_(x.astype("float32")))
+    assert fitted.score(x, y) > 0.9
+    assert list(fitted.classes_) == sorted(set(y))
+    np.testing.assert_allclose(fitted.decision_function(x), logits, atol=1e-5)
+    odds = fitted.predict_proba(x)
+    np.testing.assert_allclose(odds.sum(axis=1), 1)
+    ratios = np.log(odds[:, 1] / odds[:, 0])
+    np.testing.assert_allclose(ratios, logits[:, 1] - logits[:, 0], atol=1e-4)
+    assert (fitted.predict(x) == fitted.classes_[logits.argmax(axis=1)]).all()
+
+
+def test_it_trains_the_weights_that_fit_trains(fitted, iris):
+    x, y = iris
+    codes = np.unique(y, return_inverse=True)[1]
+    rows = x.astype("float32")
+    seed = np.random.RandomState(0).randint(2**31 - 1)
+    dataset = Dataset("iris", rows, codes, rows[:5], codes[:5], 3,
+                      preprocessing=fitted.model_.preprocessing)  # fmt: skip
+    recipe = Recipe(
+        skeleton="fc:depth=2,width=8", value_input="ones", epochs=40, batch_size=150,
+        learning_rate=0.02, schedule="one_cycle", seed=int(seed),
+    )  # fmt: skip
+    model = fit(recipe, dataset=dataset, progress=False).model
+    for ours, theirs in zip(
+        fitted.model_.get_weights(), model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_scaling_is_part_of_the_model(fitted, iris):
+    x, _ = iris
+    inputs = fitted.model_.preprocessing.apply(x)
+    np.testing.assert_allclose(inputs.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(inputs.std(axis=0), 1, atol=1e-5)
+    plain = clone(TINY).set_params(standardize=False, epochs=1).fit(*iris)
+    np.testing.assert_allclose(plain.model_.preprocessing.apply(x), x, rtol=1e-6)
+
+
+def test_a_pickled_classifier_says_the_same(fitted, iris):
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(
+        again.predict_proba(iris[0]), fitted.predict_proba(iris[0])
+    )
+
+
+def test_it_stands_in_a_pipeline_and_in_a_grid_search(iris):
+    pipeline = make_pipeline(StandardScaler(), clone(TINY))
+    grid = {"dlgnclassifier__epochs": [1, 40]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(*iris)
+    assert search.best_params_ == {"dlgnclassifier__epochs": 40}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"depth": 0}, "`depth` must be a whole number of at least 1"),
+        ({"family": "dlg"}, "Did you mean 'dlgn'"),
+        ({"beta": -1.0}, "`beta` must be a finite number above 0"),
+        ({"epochs": 0}, "`epochs` must be a whole number of at least 1"),
+    ],
+)
+def test_a_bad_argument_is_named_when_it_is_used(options, message, iris):
+    with pytest.raises(ValueError, match=message):
+        clone(TINY).set_params(**options).fit(*iris)
+
+
+def test_one_class_is_refused(iris):
+    with pytest.raises(ValueError, match="two classes at least"):
+        clone(TINY).fit(iris[0], np.zeros(len(iris[0])))
