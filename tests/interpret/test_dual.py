@@ -88,29 +88,41 @@ def fits(skeleton):
         return False
 
 
-@settings(
-    max_examples=5,
-    deadline=None,
-    database=None,
-    phases=[Phase.generate],  # shrinking builds hundreds of models
-    suppress_health_check=list(HealthCheck),
-)
-@given(
+RANDOM = {
+    "deadline": None,
+    "database": None,
+    "phases": [Phase.generate],  # shrinking builds hundreds of models
+    "suppress_health_check": list(HealthCheck),
+}
+NETS = st.tuples(
     skeletons_at_random(),
     st.sampled_from(["dnn", "dgn", "dlgn"]),
     st.sampled_from(["hard", "soft", "straight_through"]),
     st.sampled_from(["input", "ones"]),
     st.integers(0, 2**31),
 )
-def test_completeness_holds_on_random_skeletons(
-    skeleton, family, gate, value_input, seed
-):
+
+
+def check_completeness(skeleton, family, gate, value_input, seed):
     options = {"gate": gate, "value_input": value_input} if family != "dnn" else {}
     net = tiny.build(family, (skeleton, (9, 8, 2)), seed=seed, **options)
     x = np.random.default_rng(seed).normal(size=(3, 9, 8, 2)).astype("float32")
     found = interpret.explain(net, x)
     expected = chosen(net.predict(x, verbose=0), found.target)
     assert distance(totals(found), expected) < 1e-4
+
+
+@settings(max_examples=5, **RANDOM)
+@given(NETS)
+def test_completeness_holds_on_random_skeletons(net):
+    check_completeness(*net)
+
+
+@pytest.mark.slow
+@settings(max_examples=100, **RANDOM)
+@given(NETS)
+def test_completeness_holds_on_a_hundred_random_skeletons(net):
+    check_completeness(*net)
 
 
 def test_an_explanation_follows_the_weights_as_they_change(rng):
