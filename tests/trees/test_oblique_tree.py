@@ -175,10 +175,11 @@ def test_bad_arguments_are_named(changes, error, message):
 
 
 @pytest.mark.slow
-def test_the_published_procedure_trains_its_way_to_a_tree():
-    """Real training at every node, all defaults, on labels of a tree of depth 2."""
+def test_nets_trained_at_every_node_lead_to_the_tree():
+    """The largest cluster may be a node from further down; the best fit is not."""
     x, y, _ = data.oblique_tree(6000, dim=6, depth=2, seed=8)
     net = dk.DLGN(dk.skeletons.fc(3, 10), (6,), 2, beta=4.0, value_input="ones", seed=1)
     train = dk.interpret.node_trainer(net, seed=5)
-    found = oblique_tree(train(x[:4000], y[:4000]), x[:4000], y[:4000], 2)
+    net = train(x[:4000], y[:4000])
+    found = oblique_tree(net, x[:4000], y[:4000], 2, choose="fit")
     assert accuracy(found, x[4000:], y[4000:]) > 0.9
