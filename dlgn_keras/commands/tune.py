@@ -170,10 +170,13 @@ def _study(
         return
     lines = (Path(arguments.out) / "table.md").read_text().splitlines()
     header, _, *rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in lines
-    ]
-    footer = "Accuracies in %, after the last epoch; mean ± deviation over seeds."
-    print_table(header, rows, f"{footer} Table and figure: {arguments.out}")
+        [cell.strip() for cell in line.strip("|").split("|")][:-1] for line in lines
+    ]  # the recipes are too long for a terminal
+    footer = (
+        "Accuracies in %, after the last epoch; mean ± deviation over seeds.\n"
+        f"Table, figure and a folder with best.json per family: {arguments.out}"
+    )
+    print_table(header, rows, footer)
 
 
 def _vary(text: str | None) -> tuple[str, list[Any]] | None:
