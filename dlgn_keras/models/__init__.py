@@ -4,6 +4,7 @@ from dlgn_keras.models.collapse import AffineMap, affine_gates, collapse
 from dlgn_keras.models.disentangle import copy_network, disentangle
 from dlgn_keras.models.families import DGN, DLGN, DNN, FAMILIES
 from dlgn_keras.models.functional import DisentangledModel
+from dlgn_keras.models.functional.to_skeleton import as_gated_model
 from dlgn_keras.models.gated_model import GatedModel, Site
 from dlgn_keras.models.shallow import shallow_skeletons
 from dlgn_keras.models.walker import Network, value_model
@@ -19,6 +20,7 @@ __all__ = [
     "Network",
     "Site",
     "affine_gates",
+    "as_gated_model",
     "collapse",
     "copy_network",
     "disentangle",
