@@ -98,14 +98,14 @@ class Board:
             status: sum(row["status"] == status for row in rows)
             for status in ("finished", "failed", "running")
         }
-        limits = [f"of {self.trials} trials"] if self.trials else []
-        limits += [f"of {self.hours:g} h"] if self.hours else []
-        caption = ", ".join(f"{n} {status}" for status, n in counts.items() if n)
-        caption = f"{caption or 'starting'}, {_clock(seconds)} {' '.join(limits)}"
-        table = Table(title=self.title, caption=caption)
+        told = [f"{n} {status}" for status, n in counts.items() if n] or ["starting"]
+        told += [f"at most {self.trials}"] if self.trials else []
+        told += [_clock(seconds) + (f" of {self.hours:g} h" if self.hours else "")]
+        table = Table(title=self.title, caption=", ".join(told))
         names = hyperparameters_of(rows)
-        for name in ("trial", self.objective.replace("_", " "), *names):
-            table.add_column(name, justify="right")
+        for name in ("trial", self.objective, *names):
+            heading = name.replace("_", " ")
+            table.add_column(heading, justify="right", overflow="fold")
         for row in ranked(rows, self.objective)[:SHOWN]:
             values = [show_value(row.get(f"hp:{name}")) for name in names]
             table.add_row(row["trial"], f"{row['score']:.4f}", *values)
@@ -116,7 +116,7 @@ def show_value(value: Any) -> str:
     """Return a hyperparameter's value in few characters."""
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _clock(seconds: float) -> str:
