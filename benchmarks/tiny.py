@@ -39,6 +39,11 @@ def main() -> None:
     head = ["net", "PyTorch, eager: ms an epoch", "ours: ms an epoch"]
     head += ["ours / PyTorch", "in CPU time"]
     print_table([*head, "rounds"], rows)
+    if arguments.many:
+        print()
+        head = ["net", "runs", "one by one: s", "at once: s", "at once / one by one"]
+        rows = [together(net, arguments.epochs, arguments.many) for net in NETS]
+        print_table([*head, "in CPU time"], rows)
 
 
 def measure(net: str, epochs: int, rounds: int) -> list[str]:
@@ -79,6 +84,25 @@ def measure(net: str, epochs: int, rounds: int) -> list[str]:
     shown.append(spread([a.wall / b.wall for a, b in pairs], 3))
     shown.append(spread([a.cpu / b.cpu for a, b in pairs], 3))
     return [f"{net} {NETS[net]}", *shown, str(rounds)]
+
+
+def together(net: str, epochs: int, number: int) -> list[str]:
+    """Return a row: so many seeds by `fit` and by `fit_many`, compilation included."""
+    from dlgn_keras.data import oblique_dataset
+    from dlgn_keras.training import fit, fit_many, named_recipe
+
+    dataset = oblique_dataset("sdi").dataset
+    recipe = named_recipe(f"p4-{net}-sdi", epochs=epochs, evaluate_every=epochs)
+    recipes = [recipe.replace(seed=seed) for seed in range(number)]
+    started = Times.now()
+    for one in recipes:
+        fit(one, dataset=dataset, progress=False)
+    middle = Times.now()
+    fit_many(recipes, dataset=dataset)
+    alone, at_once = middle - started, Times.now() - middle
+    shown = [f"{alone.wall:.1f}", f"{at_once.wall:.1f}"]
+    shown += [f"{at_once.wall / alone.wall:.2f}", f"{at_once.cpu / alone.cpu:.2f}"]
+    return [f"{net} {NETS[net]}", str(number), *shown]
 
 
 class Times(NamedTuple):

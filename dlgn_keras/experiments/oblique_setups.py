@@ -24,12 +24,12 @@ _5, _6, _8, _10, _20 = _SIZES
 _DECAY, _SMOOTH = {"weight_decay": 0.02}, {"label_smoothing": 0.1}
 # Model -> what all its candidates share, then what tells them apart.
 NETWORKS: dict[str, tuple[dict[str, Any], tuple[dict[str, Any], ...]]] = {
-    "DNN": (MODERN | {"family": "dnn"}, (_20, _10, _20 | _DECAY)),
-    "DLGN": (GATED, (_20, _10, _20 | _DECAY)),
-    "DLGN-SF": (GATED | {"shallow": True}, (_10, _8, _10 | _SMOOTH)),
+    "DNN": (MODERN | {"family": "dnn"}, (_20, _10, _20 | _DECAY, _20 | _SMOOTH)),
+    "DLGN": (GATED, (_20, _10, _20 | _DECAY, _20 | _SMOOTH)),
+    "DLGN-SF": (GATED | {"shallow": True}, (_10, _8, _10 | _SMOOTH, _8 | _SMOOTH)),
     "DLGN-VT": (
         GATED | {"shallow": True, "value": "tensor"},
-        (_6, _5, _6 | _SMOOTH),
+        (_6, _5, _6 | _SMOOTH, _5 | _SMOOTH),
     ),
 }
 # Model -> its named recipe, less the data's name: the best that the paper found.

@@ -254,7 +254,7 @@ NOTES = (
     "Test accuracy in %, mean ± standard deviation over seeds, networks after their "
     "last epoch. The data set is the same for every seed.",
     "Hyperparameters are chosen by the validation accuracy of seed 0, never on the "
-    "test part: three candidates for each network, the DNN among them; two or three "
+    "test part: four candidates for each network, the DNN among them; two or three "
     "settings for each classifier of scikit-learn. `setting` is the chosen one.",
     "`as published`: the paper's own settings and schedule. `DLGN-DT` is the "
     "published procedure (largest cluster, a net trained per node); `fitted` reads "
