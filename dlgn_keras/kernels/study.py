@@ -12,6 +12,16 @@ from dlgn_keras.kernels.measures import alignment, effective_rank, spectrum
 from dlgn_keras.messages import check_count
 
 SHOWN_EIGENVALUES = 100
+# Okabe and Ito's colours, with a mark and a kind of line each for grey print.
+STYLES = (
+    ("#0072B2", "o", "-"),
+    ("#D55E00", "D", "--"),
+    ("#000000", "x", ":"),
+    ("#009E73", "s", "-."),
+    ("#CC79A7", "^", "-"),
+    ("#E69F00", "v", "--"),
+    ("#56B4E9", "*", "-"),
+)
 
 
 def study(
@@ -165,20 +175,11 @@ def draw_study(found: dict[str, Any], path: Any) -> None:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    bars, curves, table = figure.subplots(1, 3)
-    rows = found["accuracy"][::-1]
-    labels = [f"{row['model']}: {row['classifier']}" for row in rows]
-    drawn = bars.barh(labels, [100 * row["accuracy"] for row in rows], color="tab:gray")
-    bars.bar_label(drawn, fmt="%.1f")
-    bars.set_xlabel("test accuracy, %")
-    for name, kernel in found["kernels"].items():
-        shares = np.maximum(kernel["spectrum"], 1e-16)
-        label = f"{name}, effective rank {kernel['effective_rank']:.1f}"
-        curves.loglog(np.arange(1, len(shares) + 1), shares, label=label)
-    curves.set_xlabel("eigenvalue")
-    curves.set_ylabel("share of the trace")
-    curves.legend(fontsize="small")
+    height = 3.2 + 0.25 * len(found["kernels"])
+    figure = Figure(figsize=(16, height), layout="constrained", dpi=120)
+    dots, curves, table = figure.subplots(1, 3, width_ratios=(1.1, 1, 1.1))
+    _draw_accuracies(dots, found["accuracy"])
+    _draw_spectra(curves, found["kernels"])
     names = list(found["alignment"])
     values = [[found["alignment"][a][b] for b in names] for a in names]
     table.imshow(values, vmin=0, vmax=1, cmap="Blues")
@@ -188,5 +189,45 @@ def draw_study(found: dict[str, Any], path: Any) -> None:
             table.text(j, i, f"{value:.2f}", ha="center", va="center", color=color)
     table.set_xticks(range(len(names)), names, rotation=30, ha="right")
     table.set_yticks(range(len(names)), names)
-    table.set_title("centred alignment of kernels")
+    table.set_title("centred alignment of kernels", loc="left")
     figure.savefig(path)
+
+
+def _draw_accuracies(axes: Any, rows: list[dict[str, Any]]) -> None:
+    """Draw a line per model, a mark per classifier, each with its number."""
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    kinds = list(dict.fromkeys(row["classifier"] for row in rows))
+    for kind in kinds:
+        colour, marker = STYLES[kinds.index(kind) % len(STYLES)][:2]
+        some = [row for row in rows if row["classifier"] == kind]
+        heights = [models.index(row["model"]) for row in some]
+        values = [100 * row["accuracy"] for row in some]
+        axes.plot(values, heights, marker, color=colour, label=kind, markersize=7)
+        above = kinds.index(kind) % 2 == 0
+        for value, at in zip(values, heights, strict=True):
+            offset = (0, 7 if above else -13)
+            how = {"ha": "center", "color": colour, "fontsize": "small"}
+            axes.annotate(
+                f"{value:.1f}", (value, at), offset, textcoords="offset points", **how
+            )
+    axes.set_yticks(range(len(models)), models)
+    axes.set_ylim(len(models) - 0.4, -0.6)
+    axes.margins(x=0.1)
+    axes.set_xlabel("test accuracy, %")
+    axes.set_title("what the gates are worth", loc="left")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small", loc="best")
+
+
+def _draw_spectra(axes: Any, kernels: dict[str, dict[str, Any]]) -> None:
+    for k, (name, kernel) in enumerate(kernels.items()):
+        shares = np.maximum(kernel["spectrum"], 1e-16)
+        label = f"{name}: effective rank {kernel['effective_rank']:.1f}"
+        colour, _, line = STYLES[k % len(STYLES)]
+        places = np.arange(1, len(shares) + 1)
+        axes.loglog(places, shares, line, color=colour, label=label)
+    axes.set_xlabel("eigenvalue, largest first")
+    axes.set_ylabel("share of the trace")
+    axes.set_title("spectra of the kernels", loc="left")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="x-small", loc="lower left")
