@@ -153,8 +153,9 @@ class SelectionGate(_Windows):
             return ops.ones_like(places)
         if mode == "soft":
             return ops.softmax(self.beta * places, axis=-1)
-        chosen = ops.argmax(places, axis=-1)
-        hard = ops.one_hot(chosen, places.shape[-1], dtype=places.dtype)
+        # Not by argmax, which Keras makes of operations that ONNX lacks.
+        hit = ops.cast(places == ops.max(places, axis=-1, keepdims=True), places.dtype)
+        hard = hit * ops.cast(ops.cumsum(hit, axis=-1) == 1, places.dtype)
         if mode == "hard":
             return hard
         soft = ops.softmax(self.beta * places, axis=-1)
