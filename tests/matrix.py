@@ -35,6 +35,8 @@ ONCE = (
     "kernels/test_measures.py",
     "kernels/test_spread.py",
     "kernels/test_tiles.py",
+    "models/test_quantized.py",
+    "presets/test_push.py",
     "skeletons",
     "test_backends.py",
     "test_cli.py",
