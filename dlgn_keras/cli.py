@@ -56,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _module(arguments.command).run(arguments) or 0
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
         line = " ".join(str(error).split())
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            name = error.name.partition(".")[0].replace("_", "-")
+            line = f"needs {name}, which is not installed: pip install {name}."
         print(f"dlgn-keras {arguments.command}: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -205,6 +205,13 @@ def test_the_backend_is_chosen_for_our_program_alone(argv, backend):
     assert environ["KERAS_BACKEND"] == (backend or "tensorflow")
 
 
+def test_a_package_that_is_not_installed_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "keras_tuner", None)
+    assert main(["tune", "digits", "--out", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "needs keras-tuner, which is not installed" in line
+
+
 def test_python_m_runs_the_same_program():
     command = [sys.executable, "-m", "dlgn_keras", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
