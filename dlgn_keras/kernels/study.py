@@ -230,4 +230,4 @@ def _draw_spectra(axes: Any, kernels: dict[str, dict[str, Any]]) -> None:
     axes.set_ylabel("share of the trace")
     axes.set_title("spectra of the kernels", loc="left")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="x-small", loc="lower left")
+    axes.legend(fontsize="x-small", loc="upper right")
