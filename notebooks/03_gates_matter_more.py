@@ -146,6 +146,6 @@ gap = mean["DNN"] - mean["FRNPF"]
 by_gates = (mean["FLNPF"] - mean["FRNPF"]) / gap
 by_weights = (mean["random gates,\nlearnt weights"] - mean["FRNPF"]) / gap
 print(f"closed by learnt gates {by_gates:.0%}, by learnt weights {by_weights:.0%}")
-assert gap > 0.02
-assert by_gates > 0.5
-assert by_gates > by_weights + 0.1
+assert FAST or gap > 0.02  # one seed and little data say little about the gap
+assert mean["FLNPF"] > (mean["FRNPF"] + mean["DNN"]) / 2
+assert mean["FLNPF"] > mean["random gates,\nlearnt weights"] + 0.02

@@ -9,6 +9,7 @@ import runpy
 from pathlib import Path
 
 import jupytext
+import keras
 import matplotlib
 import nbformat
 import pytest
@@ -26,7 +27,10 @@ def by_name(path):
 def _no_window(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # what a notebook writes
     matplotlib.use("agg")
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_last")  # as a reader has it
     yield
+    keras.config.set_image_data_format(before)
     pyplot.close("all")
 
 
