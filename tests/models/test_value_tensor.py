@@ -37,10 +37,7 @@ def test_the_logits_are_the_gates_contracted_with_the_tensor(family, options, x)
 def test_a_rank_one_tensor_is_a_value_network_of_the_same_gates(x):
     # Values that are products of weights: where VT holds the DLGN as a special case.
     net, tensor = make(value="network", value_bias=False), make()
-    for ours, theirs in zip(
-        tensor.gating_network.weights, net.gating_network.weights, strict=True
-    ):
-        ours.assign(theirs)
+    tensor.gating_network.set_weights(net.gating_network.get_weights())
     first, *chain = [p.kernel for p in net.parameters("value").values()]
     values = np.einsum("a,ab,bc,ck->abck", first.sum(axis=0), *chain)
     tensor.network_layers("value")["value_tensor"].path_values.assign(values)
