@@ -50,15 +50,15 @@ def everything(shape=(8, 8, 2)):
     x = layers.Rescaling(0.5, offset=0.1)(inputs)
     x = layers.RandomFlip(data_format="channels_last")(x)
     last = {"data_format": "channels_last"}
-    x = layers.Conv2D(3, 3, padding="same", activation="relu6", name="conv", **last)(x)
+    x = layers.Conv2D(8, 3, padding="same", activation="relu6", name="conv", **last)(x)
     x = layers.MaxPooling2D(3, 2, padding="same", name="pool", **last)(x)
-    y = layers.SeparableConv2D(3, 3, padding="same", name="separable", **last)(x)
+    y = layers.SeparableConv2D(8, 3, padding="same", name="separable", **last)(x)
     y = layers.BatchNormalization()(y)
     y = layers.PReLU(shared_axes=[1, 2], name="prelu")(y)
     x = layers.Concatenate(name="both")([x, y])
     x = layers.LeakyReLU(0.1, name="leaky")(x)
     depthwise = layers.DepthwiseConv2D(3, activation="relu", name="depthwise", **last)
-    inner = [keras.Input((4, 4, 6)), depthwise, layers.SpatialDropout2D(0.2, **last)]
+    inner = [keras.Input((4, 4, 16)), depthwise, layers.SpatialDropout2D(0.2, **last)]
     x = keras.Sequential(inner, name="inner")(x)
     x = layers.GlobalMaxPooling2D(name="global", **last)(x)
     x = keras.ops.relu(x * 2.0 + 0.5)
