@@ -43,7 +43,7 @@ def measure(skeleton: str, family: str, epochs: int) -> list[str]:
     import keras
     from machine import spread
 
-    from dlgn_keras.data import Dataset
+    from dlgn_keras.data import Dataset, Preprocessing
     from dlgn_keras.training import Recipe, build_model, fit
 
     rng = np.random.default_rng(0)
@@ -55,6 +55,7 @@ def measure(skeleton: str, family: str, epochs: int) -> list[str]:
         rng.integers(0, 256, (100, *shape)).astype("uint8"),
         rng.integers(0, 10, 100),
         10,
+        preprocessing=Preprocessing(scale=1 / 255, raw_range=(0, 255)),
     )
     recipe = Recipe(
         family=family,
