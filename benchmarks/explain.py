@@ -1,8 +1,9 @@
 """What taking a network apart costs, against its own forward pass, in one run.
 
-Prints, per model: the best time of `predict` and of `explain` on one batch, their
-ratio in wall and in CPU seconds (the second bears a busy machine better), and the time
-for the filters of every gate. Run: python benchmarks/explain.py
+Prints, per model: the best time of `predict` (all examples in one batch) and of
+`explain` (batches of its own choice), taken in turns; their ratio in wall and in CPU
+seconds (the second bears a busy machine better); and the time for the filters of every
+gate. Run: python benchmarks/explain.py
 """
 
 import argparse
@@ -11,6 +12,7 @@ from functools import partial
 
 import keras
 import numpy as np
+from machine import header
 
 import dlgn_keras as dk
 from dlgn_keras import interpret
@@ -39,27 +41,27 @@ def best_seconds(calls, repeats):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=256)
-    parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=MODELS)
     given = parser.parse_args()
     rng = np.random.default_rng(0)
     x = rng.normal(size=(given.examples, 32, 32, 3)).astype("float32")
-    print(f"backend {keras.backend.backend()}, {given.examples} images of 32x32x3")
-    print("| model | predict (s) | explain (s) | ratio | CPU ratio | all filters (s) |")
-    print("|---|---|---|---|---|---|")
+    print(
+        f"{header()}\n\n{keras.backend.backend()}, {given.examples} images, 32x32x3\n"
+    )
+    print("| model | predict (s) | explain (s) | ratio | CPU ratio | filters (CPU s) |")
+    print("|---|---|---|---|---|---|", flush=True)
     for name in given.models:
         for family, make in dk.models.FAMILIES.items():
             net = make(MODELS[name](), (32, 32, 3), 10, seed=0)
-            size = given.batch_size
-            predict = partial(net.predict, x, batch_size=size, verbose=0)
-            explain = partial(interpret.explain, net, x, batch_size=size)
+            predict = partial(net.predict, x, batch_size=len(x), verbose=0)
+            explain = partial(interpret.explain, net, x)
             forward, explained = best_seconds((predict, explain), given.repeats)
             filters = "-"
             if family == "dlgn":
-                start = time.perf_counter()
+                start = time.process_time()
                 interpret.all_gate_filters(net)
-                filters = f"{time.perf_counter() - start:.2f}"
+                filters = f"{time.process_time() - start:.2f}"
             wall, processor = explained[0] / forward[0], explained[1] / forward[1]
             print(
                 f"| {family} {name} | {forward[0]:.3f} | {explained[0]:.3f} | "
