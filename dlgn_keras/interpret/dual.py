@@ -82,6 +82,8 @@ def explain(
     batch_size = check_count("batch_size", batch_size)
     targets = check_target(target, len(np.asarray(x)), known.num_classes)
     if not functional:
+        if known.arguments.get("value") == "tensor":
+            known.parameters("value")  # raises, and says why there is none
         found = run_passes(known, x, targets, batch_size)
         found["target"] = found["target"].astype("int64")
         return Explanation(**found, value_input=known.value_input)
