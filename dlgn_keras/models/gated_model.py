@@ -197,7 +197,7 @@ class GatedModel(Stored, ChecksRawInputs):
             return super().parameters(network)
         return {
             name: layer.parameters_at_inference()
-            for name, layer in self.network_layers(network).items()
+            for name, layer in self.network_layers(str(network)).items()
             if isinstance(layer, Gated)
         }
 
