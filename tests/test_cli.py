@@ -205,10 +205,18 @@ def test_the_backend_is_chosen_for_our_program_alone(argv, backend):
     assert environ["KERAS_BACKEND"] == (backend or "tensorflow")
 
 
-def test_a_package_that_is_not_installed_is_named(monkeypatch, tmp_path, capsys):
-    monkeypatch.setitem(sys.modules, "keras_tuner", None)
-    assert main(["tune", "digits", "--out", str(tmp_path)]) == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
+def test_a_package_that_is_not_installed_is_named(tmp_path):
+    """In a process of its own: here the package may have been imported already."""
+    source = (
+        "import sys\n"
+        "sys.modules['keras_tuner'] = None\n"
+        "from dlgn_keras.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", source, "tune", "digits", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
     assert "needs keras-tuner, which is not installed" in line
 
 
