@@ -196,16 +196,12 @@ def _vary(text: str | None) -> tuple[str, list[Any]] | None:
 
 
 def _show(found: "Tuned") -> None:
-    from dlgn_keras.tuning.board import show_value
+    from dlgn_keras.tuning.board import show_values
     from dlgn_keras.tuning.results import hyperparameters_of, ranked
 
     names = hyperparameters_of(found.rows)
     rows = [
-        [
-            row["trial"],
-            f"{row['score']:.4f}",
-            *(show_value(row.get(f"hp:{name}")) for name in names),
-        ]
+        [row["trial"], f"{row['score']:.4f}", show_values(row, names)]
         for row in ranked(found.rows, found.objective)[:SHOWN]
     ]
     summary = found.summary()
@@ -219,8 +215,8 @@ def _show(found: "Tuned") -> None:
             f"{100 * found.best_row['validation_accuracy']:.2f}), "
             f"test accuracy {_percent(again, 'test')} %."
         ]
-    header = ["trial", found.objective.replace("_", " "), *names]
-    print_table(header, rows, "\n".join(notes))
+    header = ["trial", found.objective.replace("_", " "), "hyperparameters"]
+    print_table(header, rows, "\n".join(notes), left=(0, 2))
 
 
 def _percent(again: dict[str, Any], part: str) -> str:

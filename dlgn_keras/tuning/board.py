@@ -103,19 +103,28 @@ class Board:
         told += [_clock(seconds) + (f" of {self.hours:g} h" if self.hours else "")]
         table = Table(title=self.title, caption=", ".join(told))
         names = hyperparameters_of(rows)
-        for name in ("trial", self.objective, *names):
-            heading = name.replace("_", " ")
-            table.add_column(heading, justify="right", overflow="fold")
+        table.add_column("trial")
+        table.add_column(self.objective.replace("_", " "), justify="right")
+        table.add_column("hyperparameters")
         for row in ranked(rows, self.objective)[:SHOWN]:
-            values = [show_value(row.get(f"hp:{name}")) for name in names]
-            table.add_row(row["trial"], f"{row['score']:.4f}", *values)
+            table.add_row(row["trial"], f"{row['score']:.4f}", show_values(row, names))
         return table
+
+
+def show_values(row: Row, names: Sequence[str]) -> str:
+    """Return a trial's hyperparameters as words, which wrap where columns would not.
+
+    Example:
+        >>> from dlgn_keras.tuning.board import show_values
+        >>> show_values({"hp:beta": 2.3456, "hp:depth": None}, ["beta", "depth"])
+        'beta=2.35'
+    """
+    values = {name: row.get(f"hp:{name}") for name in names}
+    return "  ".join(f"{k}={show_value(v)}" for k, v in values.items() if v is not None)
 
 
 def show_value(value: Any) -> str:
     """Return a hyperparameter's value in few characters."""
-    if value is None:
-        return ""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
