@@ -7,7 +7,7 @@ import numpy as np
 
 from dlgn_keras.kernels.draws import WEIGHTS, Draw, RandomNetwork
 from dlgn_keras.kernels.examples import check_examples, forward_size, read_examples
-from dlgn_keras.kernels.plan import make_plan
+from dlgn_keras.kernels.plan import make_plan, on_skeleton
 from dlgn_keras.kernels.progress import progress_bar
 from dlgn_keras.messages import check_choice, check_count
 
@@ -75,6 +75,7 @@ def path_features(
 
     Reference: E[y y'] = H for unit weights, see arXiv 2006.10529, section 3.
     """
+    net = on_skeleton(net)
     x = check_examples(net, "x", x)
     random, draws = _draws(
         net, num_features, seed, heads, weights, normalize, bias_paths
@@ -130,6 +131,7 @@ def npk_estimate(
         >>> dk.kernels.npk_estimate(net, np.ones((2, 3)), num_features=40).num_draws
         10
     """
+    net = on_skeleton(net)
     left = path_features(net, x, num_features, seed, **options)
     right = left if y is None else path_features(net, y, num_features, seed, **options)
     heads = options.get("heads") or _width(net)

@@ -11,7 +11,7 @@ from dlgn_keras.kernels.examples import (
     check_examples,
     read_examples,
 )
-from dlgn_keras.kernels.plan import Plan, make_plan
+from dlgn_keras.kernels.plan import Plan, make_plan, on_skeleton
 from dlgn_keras.kernels.progress import progress_bar
 from dlgn_keras.kernels.recursion import arrange, block_kernel
 from dlgn_keras.kernels.store import Store, fingerprint
@@ -58,7 +58,8 @@ def npk(
     and value inputs on. The weights' values play no part: only the gates' do.
 
     Args:
-        net: a DNN, DGN or DLGN without max pooling.
+        net: a DNN, DGN or DLGN without max pooling, or a twin made by
+            `dk.disentangle` whose graph is a skeleton.
         x: raw inputs (n, *input_shape), as `predict` takes them.
         y: raw inputs (m, *input_shape); None for `x` itself.
         normalize: whether each sum over the units a layer reads is divided by
@@ -96,6 +97,7 @@ def npk(
 
     Reference: arXiv 2006.10529, section 3; arXiv 2110.03403, section 4.
     """
+    net = on_skeleton(net)
     plan = make_plan(net, normalize, bias_paths)
     x = check_examples(net, "x", x)
     y = None if y is None else check_examples(net, "y", y)
@@ -173,6 +175,7 @@ def npk_diagonal(
         >>> dk.kernels.npk_diagonal(net, np.ones((5, 3))).shape
         (5,)
     """
+    net = on_skeleton(net)
     plan = make_plan(net, normalize, bias_paths)
     x = check_examples(net, "x", x)
     diagonal = np.empty(len(x))

@@ -13,6 +13,7 @@ cost, so it is settled once, from the end of the skeleton to its start:
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from dlgn_keras.models import DisentangledModel, as_gated_model
 from dlgn_keras.skeletons import (
     AveragePool,
     Conv,
@@ -91,13 +92,22 @@ def make_plan(net: Any, normalize: bool, bias_paths: bool) -> Plan:
     return Plan(stages, shape, shapes, needs, start, starts, fan_in)
 
 
+def on_skeleton(net: Any) -> Any:
+    """Return what the kernels read: the twin of a Keras model, put on a skeleton.
+
+    Raises:
+        ValueError: a twin whose graph is no skeleton, with the layer in the way.
+    """
+    return as_gated_model(net) if isinstance(net, DisentangledModel) else net
+
+
 def check_model(net: Any, max_pool: bool = False) -> None:
     """Raise a ValueError unless `net` is a model whose paths the kernels can follow."""
     ours = all(hasattr(net, name) for name in ("skeleton", "gates", "value_inputs"))
     if not ours:
         raise ValueError(
-            "`net` must be a dk.DNN, dk.DGN or dk.DLGN; build its skeleton with "
-            "dk.skeletons and copy the weights. "
+            "`net` must be a dk.DNN, dk.DGN or dk.DLGN; a Keras model becomes one by "
+            "dk.models.as_gated_model(dk.disentangle(model)). "
             f"Received: {type(net).__name__} {getattr(net, 'name', '')!r}."
         )
     if net.skeleton.has_max_pool and not max_pool:

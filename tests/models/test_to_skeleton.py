@@ -48,6 +48,7 @@ def test_on_a_skeleton_a_twin_has_the_same_logits_gates_and_contributions(family
     gram = dk.kernels.npk(net, x)
     assert gram.shape == (len(x), len(x))
     assert np.linalg.eigvalsh(gram).min() > -1e-9 * np.abs(gram).max()
+    assert np.array_equal(dk.kernels.npk(twin, x), gram)
 
 
 @pytest.mark.parametrize(
