@@ -1,8 +1,7 @@
 """GatedModel: what the three families have in common."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,17 +11,10 @@ from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.layers import Gated
 from dlgn_keras.messages import check_choice, check_count
 from dlgn_keras.models.raw_inputs import ChecksRawInputs
-from dlgn_keras.models.served import QUANTIZED
+from dlgn_keras.models.readable import Site, check_inputs
 from dlgn_keras.models.stored import Stored
 from dlgn_keras.models.walker import Network, value_model
 from dlgn_keras.skeletons import Skeleton, check_input_shape, output_shapes
-
-
-class Site(NamedTuple):
-    """A place where a gate stands: its name and the shape of its gates."""
-
-    name: str
-    shape: tuple[int, ...]
 
 
 @dataclass
@@ -51,11 +43,6 @@ class GatedModel(Stored, ChecksRawInputs):
     # -- what a model is ---------------------------------------------------
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        """The arguments the model was made with, resolved."""
-        return dict(self._parts.arguments)
-
-    @property
     def skeleton(self) -> Skeleton:
         """The skeleton as built, batch norm resolved."""
         return self._parts.arguments["skeleton"]
@@ -67,11 +54,6 @@ class GatedModel(Stored, ChecksRawInputs):
     @property
     def preprocessing(self) -> Preprocessing | None:
         return self._parts.arguments["preprocessing"]
-
-    @property
-    def sites(self) -> tuple[Site, ...]:
-        """Every gate's name and shape, in the order data meets them."""
-        return self._parts.sites
 
     @property
     def gating_network(self) -> keras.Model:
@@ -91,35 +73,11 @@ class GatedModel(Stored, ChecksRawInputs):
     def _make_gating_network(self) -> keras.Model:
         raise NotImplementedError("A family says what its gating network is.")
 
-    @property
-    def gate_mode(self) -> str:
-        """The gate the model uses: "hard", "soft" or "straight_through"."""
-        return self._parts.arguments.get("gate", "hard")
-
-    @property
-    def value_input(self) -> str:
-        """What the value network is fed: the "input" itself or all "ones"."""
-        return self._parts.arguments.get("value_input", "input")
-
     def source_site(self, name: str) -> str:
         """Return the site whose pre-activations make the gates used at `name`."""
         return name
 
     # -- what it says about an input ---------------------------------------
-
-    def pre_activations(self, x: Any, batch_size: int = 256) -> dict[str, np.ndarray]:
-        """Return {site: pre-activations (n, *shape)}, float32, as made at the site.
-
-        Args:
-            x: raw inputs (n, *input_shape), as `predict` takes them.
-            batch_size: how many go through the network at a time.
-        """
-        view = self.view(
-            "pre_activations",
-            lambda: keras.Model(self.input, self._parts.pre_activations),
-        )
-        q = view.predict(self.raw_inputs(x), batch_size=batch_size, verbose=0)
-        return {name: np.asarray(q[name], "float32") for name in dict(self.sites)}
 
     def gates(
         self, x: Any, mode: str | None = None, batch_size: int = 256
@@ -160,7 +118,7 @@ class GatedModel(Stored, ChecksRawInputs):
 
     def raw_inputs(self, x: Any) -> np.ndarray:
         """Return raw inputs as an array, or say in one line what is wrong with it."""
-        x = check_inputs(x, self.input_shape[1:])
+        x = super().raw_inputs(x)
         self._check_range(x)
         return x
 
@@ -170,20 +128,6 @@ class GatedModel(Stored, ChecksRawInputs):
         if self.value_input == "ones":
             return np.ones_like(x)
         return x if self.preprocessing is None else self.preprocessing.apply(x)
-
-    def explain(self, x: Any, target: Any = None, batch_size: int = 32) -> Any:
-        """Return `dk.interpret.explain(self, x, target)`: logits taken apart, exactly.
-
-        Args:
-            x: raw inputs (n, *input_shape).
-            target: class to explain, one for all or one per example; the
-                predicted class if None.
-            batch_size: how many examples are held at a time.
-        """
-        # A convenience upwards: the models themselves know nothing of interpret.
-        from dlgn_keras.interpret import explain
-
-        return explain(self, x, target, batch_size)
 
     def parameters(self, network: str | bool = True) -> Any:
         """Return {stage: kernel, bias and folded batch norm} of one network.
@@ -208,17 +152,10 @@ class GatedModel(Stored, ChecksRawInputs):
         layers = parts.value.layers if network == "value" else parts.gating_layers
         return dict(layers)
 
-    def view(self, name: str, make: Callable[[], keras.Model]) -> keras.Model:
-        """Return another model over the same layers, made when first asked for."""
-        if name not in self._parts.views:
-            self._parts.views[name] = make()
-        return self._parts.views[name]
-
     # -- saving --------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        config = {**self._parts.arguments, "name": self.name}
-        config |= self.quantized_config()
+        config = super().get_config()
         config["skeleton"] = self.skeleton.to_config()
         if self.preprocessing is not None:
             config["preprocessing"] = self.preprocessing.to_config()
@@ -227,26 +164,14 @@ class GatedModel(Stored, ChecksRawInputs):
                 config[key] = keras.initializers.serialize(
                     keras.initializers.get(config[key])
                 )
-        frozen = [
-            name
-            for name in ("gating_network", "value_network")
-            if not self._parts.views.get(name, self).trainable
-        ]
-        return {**config, "frozen": frozen} if frozen else config
+        return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        config = dict(config)
-        config["skeleton"] = Skeleton.from_config(config["skeleton"])
+    def _made_of(cls, config: dict[str, Any]) -> Any:
+        config = {**config, "skeleton": Skeleton.from_config(config["skeleton"])}
         if config.get("preprocessing") is not None:
             config["preprocessing"] = Preprocessing.from_config(config["preprocessing"])
-        frozen, quantized = config.pop("frozen", []), config.pop(QUANTIZED, False)
-        net = cls(**config)
-        if quantized:
-            net.quantize("int8")
-        for name in frozen:
-            getattr(net, name).trainable = False
-        return net
+        return cls(**config)
 
 
 def check_arguments(
@@ -289,26 +214,6 @@ def check_arguments(
         "seed": seed,
     }
     return resolved, sites
-
-
-def check_inputs(x: Any, input_shape: tuple) -> np.ndarray:
-    """Return `x` as an array, or say in one line what is wrong with it."""
-    x = np.asarray(x)
-    if x.shape[1:] != tuple(input_shape) or x.ndim == 0:
-        raise ValueError(
-            f"`x` must have shape (n, {', '.join(map(str, input_shape))}). "
-            f"Received: x of shape {x.shape}."
-        )
-    if len(x) == 0:
-        raise ValueError(
-            f"`x` must hold at least one example. Received: x of shape {x.shape}."
-        )
-    if x.dtype.kind not in "fiub":
-        raise ValueError(f"`x` must be numbers. Received: x of dtype {x.dtype}.")
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        bad = int((~np.isfinite(x)).sum())
-        raise ValueError(f"`x` must be finite. Received: x with {bad} NaN or infinite.")
-    return x
 
 
 def preprocess(inputs: Any, preprocessing: Preprocessing | None) -> Any:

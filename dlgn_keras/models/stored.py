@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from dlgn_keras.models.served import Served
+from dlgn_keras.models.readable import Readable
 
 
-class Stored(Served):
-    """A Keras model that knows presets."""
+class Stored(Readable):
+    """A model that knows presets."""
 
     @classmethod
     def from_preset(cls, preset: Any, **options: Any) -> Any:

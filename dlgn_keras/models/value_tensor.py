@@ -7,6 +7,7 @@ import keras
 
 from dlgn_keras.layers import ValueTensor
 from dlgn_keras.messages import check_choice
+from dlgn_keras.models.walker import value_inputs
 from dlgn_keras.skeletons import Dense, Flatten, Skeleton
 
 VALUES = ("network", "tensor")
@@ -49,10 +50,6 @@ def tensor_model(
     tensor: ValueTensor, input_shape: tuple, site_shapes: dict[str, tuple]
 ) -> keras.Model:
     """Return the model [value input, {site: gates}] -> logits; the first is unused."""
-    z = keras.Input(input_shape, name="inputs")
-    gates = {
-        site: keras.Input(shape, name=f"{site}_gate")
-        for site, shape in site_shapes.items()
-    }
+    z, gates = value_inputs(input_shape, site_shapes)
     logits = tensor(list(gates.values()))
     return keras.Model([z, gates], logits, name="value_network")

@@ -187,15 +187,23 @@ def gating_model(network: Network, input_shape: tuple, rectify: bool) -> keras.M
     return keras.Model(x, q, name="gating_network")
 
 
-def value_model(
-    network: Network, input_shape: tuple, site_shapes: dict[str, tuple]
-) -> keras.Model:
-    """Return the model [value input, {site: gates}] -> logits."""
+def value_inputs(
+    input_shape: tuple, site_shapes: dict[str, tuple]
+) -> tuple[Any, dict[str, Any]]:
+    """Return the symbolic inputs of a value network: z and {site: gates}."""
     z = keras.Input(input_shape, name="inputs")
     gates = {
         site: keras.Input(shape, name=f"{site}_gate")
         for site, shape in site_shapes.items()
     }
+    return z, gates
+
+
+def value_model(
+    network: Network, input_shape: tuple, site_shapes: dict[str, tuple]
+) -> keras.Model:
+    """Return the model [value input, {site: gates}] -> logits."""
+    z, gates = value_inputs(input_shape, site_shapes)
     logits = network.walk(z, gated(gates))
     return keras.Model([z, gates], logits, name="value_network")
 

@@ -1,6 +1,5 @@
 """DisentangledModel: the gated pair of any functional Keras model."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -18,8 +17,9 @@ from dlgn_keras.models.functional.trunk import (
     make_gate,
     value_answer,
 )
-from dlgn_keras.models.gated_model import Site, as_float32, check_inputs
-from dlgn_keras.models.served import QUANTIZED, Served
+from dlgn_keras.models.gated_model import as_float32
+from dlgn_keras.models.readable import Readable, Site, check_inputs
+from dlgn_keras.models.walker import value_inputs
 
 
 class _Parts:
@@ -38,7 +38,7 @@ class _Parts:
 
 
 @keras.saving.register_keras_serializable(package="dlgn_keras")
-class DisentangledModel(Served):
+class DisentangledModel(Readable):
     """A gating network beside a value network, both on the graph of a Keras model.
 
     `dk.disentangle` makes it. The networks have the model's own layers, split at
@@ -125,33 +125,13 @@ class DisentangledModel(Served):
         return self._parts.arguments["family"]
 
     @property
-    def arguments(self) -> dict[str, Any]:
-        """The arguments the model was made with, but the graph."""
-        return dict(self._parts.arguments)
-
-    @property
     def source_graph(self) -> Graph:
         """The model it was made of, as data."""
         return self._parts.graph
 
     @property
-    def sites(self) -> tuple[Site, ...]:
-        """Every gate's name and shape, in the order data meets them."""
-        return self._parts.sites
-
-    @property
     def num_classes(self) -> int:
         return int(self.output_shape[-1])
-
-    @property
-    def gate_mode(self) -> str:
-        """The gate the model uses: "hard", "soft" or "straight_through"."""
-        return self._parts.arguments["gate"]
-
-    @property
-    def value_input(self) -> str:
-        """What the value network is fed: the "input" itself or all "ones"."""
-        return self._parts.arguments["value_input"]
 
     @property
     def gating_network(self) -> keras.Model:
@@ -175,21 +155,6 @@ class DisentangledModel(Served):
         return found
 
     # -- what it says about an input ---------------------------------------
-
-    def pre_activations(self, x: Any, batch_size: int = 256) -> dict[str, np.ndarray]:
-        """Return {site: what comes into it}, float32: q, or what is to be pooled.
-
-        Args:
-            x: raw inputs (n, *input_shape), as `predict` takes them.
-            batch_size: how many go through the network at a time.
-        """
-        view = self._view(
-            "pre_activations",
-            lambda: keras.Model(self.input, self._parts.pre_activations),
-        )
-        x = check_inputs(x, self.input_shape[1:])
-        q = view.predict(x, batch_size=batch_size, verbose=0)
-        return {name: np.asarray(q[name], "float32") for name in self._parts.gates}
 
     def gates(
         self, x: Any, mode: str | None = None, batch_size: int = 256
@@ -215,37 +180,17 @@ class DisentangledModel(Served):
         """Return what the value network is fed for raw inputs: float32, (n, ...)."""
         x = check_inputs(x, self.input_shape[1:])
         graph = self.source_graph
-        view = self._view("value_inputs", self._preprocessing)
+        view = self.view("value_inputs", self._preprocessing)
         z = x
         if graph.value_input:
             z = view.predict(x, batch_size=batch_size, verbose=0)
         z = np.asarray(z, "float32")
         return np.ones_like(z) if self.value_input == "ones" else z
 
-    def explain(self, x: Any, target: Any = None, batch_size: int = 64) -> Any:
-        """Return `dk.interpret.explain(self, x, target)`: logits taken apart, exactly.
-
-        Args:
-            x: raw inputs (n, *input_shape).
-            target: class to explain, one for all or one per example; the
-                predicted class if None.
-            batch_size: how many examples are held at a time.
-        """
-        # A convenience upwards: the models themselves know nothing of interpret.
-        from dlgn_keras.interpret import explain
-
-        return explain(self, x, target, batch_size)
-
     def _preprocessing(self) -> keras.Model:
         start = self.source_graph.value_input
         x = self._parts.preprocessing.walk(self.input, 0, {start})[start]
         return keras.Model(self.input, x)
-
-    def _view(self, name: str, make: Callable[[], keras.Model]) -> keras.Model:
-        """Return another model over the same layers, made when first asked for."""
-        if name not in self._parts.views:
-            self._parts.views[name] = make()
-        return self._parts.views[name]
 
     # -- weights and saving --------------------------------------------------
 
@@ -259,25 +204,11 @@ class DisentangledModel(Served):
                 copy_weights(sources[step.layer], parts.gates[step.name])
 
     def get_config(self) -> dict[str, Any]:
-        config = {**self._parts.arguments, "name": self.name}
-        config |= self.quantized_config()
-        frozen = [
-            name
-            for name in ("gating_network", "value_network")
-            if not self._parts.views[name].trainable
-        ]
-        return {**config, "graph": self.source_graph.to_config(), "frozen": frozen}
+        return {**super().get_config(), "graph": self.source_graph.to_config()}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        config = dict(config)
-        frozen, quantized = config.pop("frozen", []), config.pop(QUANTIZED, False)
-        net = cls(Graph.from_config(config.pop("graph")), **config)
-        if quantized:
-            net.quantize("int8")
-        for name in frozen:
-            getattr(net, name).trainable = False
-        return net
+    def _made_of(cls, config: dict[str, Any]) -> Any:
+        return cls(**{**config, "graph": Graph.from_config(config["graph"])})
 
 
 def named_gates(name: str, made: Any) -> dict[str, Any]:
@@ -302,11 +233,7 @@ def _gating_network(parts: _Parts, shape: tuple) -> keras.Model:
 def _value_network(parts: _Parts, shape: tuple) -> keras.Model:
     graph = parts.graph
     with keras.name_scope("value_network"):
-        z = keras.Input(shape, name="inputs")
-        gates = {
-            site.name: keras.Input(site.shape, name=f"{site.name}_gate")
-            for site in parts.sites
-        }
+        z, gates = value_inputs(shape, dict(parts.sites))
         answer = value_answer(graph, gates)
         found = parts.value.walk(z, graph.value_input, {graph.output}, answer)
         return keras.Model([z, gates], found[graph.output], name="value_network")
