@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dlgn_keras.commands.options import add_recipe_options, given_options
 from dlgn_keras.commands.tables import print_table
 from dlgn_keras.messages import check_choice, closest
-from dlgn_keras.training import NAMED, Recipe
+from dlgn_keras.training import Recipe, named_fields
 from dlgn_keras.training.recipe import FAMILIES
 
 if TYPE_CHECKING:
@@ -110,13 +110,8 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
     if name.endswith(".json"):
         recipe = Recipe.from_file(name)
         fields = {**recipe.to_config(), "skeleton": recipe.skeleton}
-    elif name in NAMED:
-        fields = dict(NAMED[name])
     else:
-        raise ValueError(
-            f"No recipe is called {name!r}.{closest(name, NAMED)} "
-            f"The names: {', '.join(NAMED)}."
-        )
+        fields = named_fields(name)
     fields["validation"] = fields.get("validation") or HELD_OUT
     return {**fields, **given}
 

@@ -139,9 +139,23 @@ def named_recipe(name: str, **changes: Any) -> Recipe:
         >>> named_recipe("p0-fc-adam", family="dgn").learning_rate
         0.0001
     """
+    return Recipe(**{**named_fields(name), **changes})
+
+
+def named_fields(name: str) -> dict[str, Any]:
+    """Return the fields that a named recipe sets, its skeleton as text.
+
+    Raises:
+        ValueError: an unknown name, with the closest match.
+
+    Example:
+        >>> from dlgn_keras.training import named_fields
+        >>> named_fields("p0-fc-adam")["skeleton"]
+        'fc'
+    """
     if name not in NAMED:
         raise ValueError(
             f"No recipe is called {name!r}.{closest(name, NAMED)} "
             f"The names: {', '.join(NAMED)}."
         )
-    return Recipe(**{**NAMED[name], **changes})
+    return dict(NAMED[name])

@@ -52,7 +52,7 @@ GEOMETRIES = [  # image, window, strides: odd, even, oblong, larger than the str
 @pytest.mark.parametrize(
     ("data_format", "padding"), list(itertools.product(FORMATS, PADDINGS))
 )
-@pytest.mark.parametrize("image, window, strides", GEOMETRIES)  # noqa: PT006
+@pytest.mark.parametrize(("image", "window", "strides"), GEOMETRIES)
 def test_2d_convolution_equals_loops(image, window, strides, padding, data_format, rng):
     layer = GatedConv2D(3, window, strides, padding, data_format)
     axes = zip(image, window, strides, strict=True)
@@ -66,7 +66,7 @@ def test_2d_convolution_equals_loops(image, window, strides, padding, data_forma
 
 @pytest.mark.parametrize("data_format", FORMATS)
 @pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize("window, stride", [(3, 1), (2, 2), (5, 3)])  # noqa: PT006
+@pytest.mark.parametrize(("window", "stride"), [(3, 1), (2, 2), (5, 3)])
 def test_1d_convolution_equals_loops(window, stride, padding, data_format, rng):
     layer = GatedConv1D(3, window, stride, padding, data_format)
     z = rng.normal(size=first((2, 7, 2), data_format)).astype("float32")
@@ -86,7 +86,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("layer_cls, image, data_format, kwargs", CASES)  # noqa: PT006
+@pytest.mark.parametrize(("layer_cls", "image", "data_format", "kwargs"), CASES)
 def test_gated_conv_keeps_the_keras_contract(
     layer_cls, image, data_format, kwargs, rng, tmp_path
 ):

@@ -22,7 +22,7 @@ import dlgn_keras as dk
 from dlgn_keras.training import build_model, load_trained, named_recipe
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent.parent))
+sys.path.insert(0, str(HERE.parent.parent))  # where the benchmarks' machine.py lies
 from machine import header  # noqa: E402
 
 SWEEPS = 10
