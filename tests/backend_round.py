@@ -34,7 +34,7 @@ def write(folder):
             options = {"preprocessing": dk.data.Preprocessing(0.5, 0.25)}
             if family != "dnn":
                 options["gate"] = MODES[number % 3]
-                options["value_input"] = ("input", "ones")[number % 2]
+                options["value_input"] = tiny.value_input(kind, number)
             net = tiny.build(family, tiny.wider(kind), **options)
             x = 3 * tiny.examples(np.random.default_rng(number), kind, 4)
             net.save(folder / f"{family}_{kind}.keras")

@@ -10,7 +10,6 @@ from keras import ops
 from dlgn_keras import gates as gate_functions
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.layers import LinearGate
-from dlgn_keras.messages import check_choice
 from dlgn_keras.models.gated_model import (
     GatedModel,
     Parts,
@@ -20,7 +19,7 @@ from dlgn_keras.models.gated_model import (
     preprocess,
 )
 from dlgn_keras.models.shallow import shallow_skeletons
-from dlgn_keras.models.value_tensor import check_value, tensor_model
+from dlgn_keras.models.value_options import check_value, check_value_input, tensor_model
 from dlgn_keras.models.walker import (
     TENSOR,
     Network,
@@ -123,12 +122,12 @@ class _GatedPair(GatedModel):
         name: str | None = None,
     ) -> None:
         gate_functions.check(gate, beta, gate_scale)
-        check_choice("value_input", value_input, ("input", "ones"))
         arguments, sites = check_arguments(
             skeleton, input_shape, num_classes, batch_norm, preprocessing, seed
         )
         skeleton, shape = arguments["skeleton"], arguments["input_shape"]
         self._check_skeleton(skeleton, shallow)
+        check_value_input(value_input, skeleton)
         check_value(value, value_input, skeleton, dict(sites))
         order = check_gate_order(gate_order, sites)
         gating_initializer = gating_initializer or (
@@ -233,7 +232,8 @@ _GATED_ARGUMENTS = """
             c4gap, 10 for vgg16 in the papers.
         gate_scale: factor on every gate.
         value_input: "input", or "ones" for an all-ones tensor: then all that is
-            known of the input comes through the gates.
+            known of the input comes through the gates, and the first stage takes
+            no batch norm (a padded convolution may).
         value: "network", or "tensor" for one free value per path in place of a
             value network (DLGN-VT; dense sites, all-ones value input, at most a
             million paths). Gates, hyperplanes, presets and `collapse` are there as

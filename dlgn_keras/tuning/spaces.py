@@ -67,7 +67,6 @@ _SIZES: dict[str, Space] = {
 _SIZES["gconv"] = _SIZES["vconv"]
 
 _TRAINING: Space = {
-    "batch_norm": [False, True],
     "optimizer": ["adam", "sgd"],
     "momentum": {"values": [0.9, 0.0], "when": {"optimizer": ["sgd"]}},
     "learning_rate": {"min": 1e-4, "max": 1e-1, "sampling": "log"},
@@ -105,7 +104,14 @@ def _default(architecture: str | None, input_shape: tuple[int, ...]) -> Space:
     if len(input_shape) == 3:  # a mirrored digit is another sign: colour images only
         flips = ["flip", "shift_flip"] if input_shape[-1] == 3 else []
         augmentation = {"augmentation": ["none", "shift", *flips]}
-    return {**_SIZES.get(architecture or "", {}), **_GATES, **_TRAINING, **augmentation}
+    gates = dict(_GATES)
+    if architecture in ("fc", None):  # no norm where all-ones look alike
+        gates["value_input"] = {
+            "values": gates["value_input"],
+            "when": {"batch_norm": [False]},
+        }
+    sizes: Space = {**_SIZES.get(architecture or "", {}), "batch_norm": [False, True]}
+    return {**sizes, **gates, **_TRAINING, **augmentation}
 
 
 def _p4(architecture: str | None, input_shape: tuple[int, ...]) -> Space:

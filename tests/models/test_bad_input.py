@@ -29,6 +29,25 @@ def make(family="dlgn", skeleton=FC, input_shape=(4,), num_classes=2, **options)
         ({"beta": float("inf")}, "`beta` must be a finite number.*beta=inf"),
         ({"gate_scale": 0}, "`gate_scale` must be .*gate_scale=0"),
         ({"value_input": "one"}, "`value_input` must be .*'one'. Did you mean 'ones'"),
+        (
+            {"value_input": "ones", "batch_norm": True},
+            "'ones' needs stages without batch norm up to the first gate.*'dense_1'",
+        ),
+        (
+            {
+                "value_input": "ones",
+                "skeleton": Skeleton((Dense(3, gated=False), Dense(3, True)), "late"),
+            },
+            "'ones' needs .*batch norm in 'dense_2' of skeleton 'late'",
+        ),
+        (
+            {
+                "value_input": "ones",
+                "skeleton": dk.skeletons.c4gap(2, padding="circular", batch_norm=True),
+                "input_shape": (6, 6, 1),
+            },
+            "'ones' needs .*batch norm in 'conv_1'",
+        ),
         ({"gate_order": (0, 1)}, r"permutation of 0..2.*gate_order=\(0, 1\)"),
         ({"gate_order": (0, 1, 1)}, r"permutation of 0..2.*\(0, 1, 1\)"),
         ({"gate_order": (1, 2, 3)}, r"permutation of 0..2.*\(1, 2, 3\)"),

@@ -24,7 +24,7 @@ def test_the_logits_are_the_sum_over_all_paths_of_npf_times_npv(family, kind, rn
     options = {}
     if family != "dnn":
         number = PAIRS.index((family, kind))
-        options = {"value_input": ("input", "ones")[number % 2]}
+        options = {"value_input": tiny.value_input(kind, number)}
     net = tiny.build(family, kind, **options)
     x = tiny.examples(rng, kind, 2)
     for example, mode in zip(x, ("hard", "soft"), strict=True):

@@ -153,6 +153,17 @@ def test_an_entry_is_asked_where_its_condition_holds():
     assert ask(hp, space) == {"optimizer": "sgd", "momentum": 0.9}
 
 
+def test_all_ones_and_batch_norm_are_not_drawn_together_in_dense_nets():
+    # No such model can be made; padded convolutions can do with both.
+    for skeleton, together in [("fc", False), ("vgg16", True)]:
+        hp = keras_tuner.HyperParameters()
+        space = dk.tuning.named_space("default", skeleton=skeleton)
+        ask(hp, space)
+        hp.values |= {"batch_norm": True, "value_input": "ones"}
+        assert ("value_input" in ask(hp, space)) is together
+    dk.DLGN(dk.skeletons.c4gap(2, batch_norm=True), (4, 4, 1), 2, value_input="ones")
+
+
 def test_a_space_from_json_and_from_a_function_make_the_same_recipes(tmp_path):
     path = tmp_path / "mine.json"
     space = {"width": [8, 24], "beta": {"min": 1.0, "max": 9.0}, "value_input": "ones"}

@@ -1,4 +1,8 @@
-"""The value tensor of a model (DLGN-VT): one free value per path, no value network."""
+"""What a value network sees, and what may stand in its place.
+
+`value_input="ones"` shows it no input; `value="tensor"` is DLGN-VT, one free value
+per path and no value network.
+"""
 
 import math
 from typing import Any
@@ -8,10 +12,40 @@ import keras
 from dlgn_keras.layers import ValueTensor
 from dlgn_keras.messages import check_choice
 from dlgn_keras.models.walker import value_inputs
-from dlgn_keras.skeletons import Dense, Flatten, Skeleton
+from dlgn_keras.skeletons import Conv, Dense, Flatten, Skeleton, walk
 
+VALUE_INPUTS = ("input", "ones")
 VALUES = ("network", "tensor")
 MAX_PATHS = 1_000_000
+
+
+def check_value_input(value_input: Any, skeleton: Skeleton) -> str:
+    """Return `value_input`, or raise a ValueError where all-ones cannot be seen.
+
+    Up to the first gate, maps of all-ones are one and the same number for all
+    examples, and for all places unless a convolution pads with zeros. Batch norm
+    there has no spread to divide by: it learns nothing, and at inference it blows
+    up what little its moving statistics lag behind.
+    """
+    check_choice("value_input", value_input, VALUE_INPUTS)
+    if value_input == "input":
+        return value_input
+    for stage in walk(skeleton.stages):
+        if (
+            isinstance(stage, Conv)
+            and stage.padding == "same"
+            and stage.kernel_size > 1
+        ):
+            break
+        if getattr(stage, "batch_norm", False):
+            raise ValueError(
+                "`value_input` 'ones' needs stages without batch norm up to the first "
+                "gate, where all examples have the same value; leave batch_norm off. "
+                f"Received: batch norm in {stage.name!r} of skeleton {skeleton.name!r}."
+            )
+        if getattr(stage, "gated", False):
+            break
+    return value_input
 
 
 def check_value(
