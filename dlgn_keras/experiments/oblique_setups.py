@@ -21,17 +21,25 @@ MODERN: dict[str, Any] = {
 GATED = MODERN | {"family": "dlgn", "value_input": "ones", "beta": 10.0}
 _SIZES = tuple({"skeleton": f"fc:depth=4,width={width}"} for width in (5, 6, 8, 10, 20))
 _5, _6, _8, _10, _20 = _SIZES
-_DECAY, _SMOOTH = {"weight_decay": 0.02}, {"label_smoothing": 0.1}
+_SMOOTH, _LONG = {"label_smoothing": 0.1}, {"epochs": 600}
+_CALM = _SMOOTH | {"weight_decay": 0.02}
+_STRICT = _SMOOTH | {"weight_decay": 0.1}
+_DEEP = (_20, _10, *(_20 | more for more in (_SMOOTH, _CALM, _STRICT, _CALM | _LONG)))
+
+
+def _shallow(*sizes: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    return tuple(s | more for more in ({}, _SMOOTH, _SMOOTH | _LONG) for s in sizes)
+
+
 # Model -> what all its candidates share, then what tells them apart.
 NETWORKS: dict[str, tuple[dict[str, Any], tuple[dict[str, Any], ...]]] = {
-    "DNN": (MODERN | {"family": "dnn"}, (_20, _10, _20 | _DECAY, _20 | _SMOOTH)),
-    "DLGN": (GATED, (_20, _10, _20 | _DECAY, _20 | _SMOOTH)),
-    "DLGN-SF": (GATED | {"shallow": True}, (_10, _8, _10 | _SMOOTH, _8 | _SMOOTH)),
-    "DLGN-VT": (
-        GATED | {"shallow": True, "value": "tensor"},
-        (_6, _5, _6 | _SMOOTH, _5 | _SMOOTH),
-    ),
+    "DNN": (MODERN | {"family": "dnn"}, _DEEP),
+    "DLGN": (GATED, _DEEP),
+    "DLGN-SF": (GATED | {"shallow": True}, _shallow(_10, _8)),
+    "DLGN-VT": (GATED | {"shallow": True, "value": "tensor"}, _shallow(_6, _5)),
 }
+# By how many seeds candidates are judged: a lucky one of these nets proves little.
+JUDGED_BY = {"small": 1, "paper": 3}
 # Model -> its named recipe, less the data's name: the best that the paper found.
 AS_PUBLISHED = {"DLGN": "p4-dlgn", "DLGN-SF": "p4-dlgn-sf"}
 # Whose hyperplanes the tree is read off, and how far those of a cluster may be apart.
