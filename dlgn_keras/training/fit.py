@@ -1,7 +1,6 @@
 """fit: train what a recipe describes, stop and go on, write down what came out."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -18,6 +17,7 @@ from dlgn_keras.training.files import (
     write_atomically,
     write_text,
 )
+from dlgn_keras.training.precision import computing_in
 from dlgn_keras.training.recipe import Recipe
 from dlgn_keras.training.result import Result, data_facts
 from dlgn_keras.training.run import Run
@@ -92,7 +92,7 @@ def fit(
             return finished
     dataset = load_data(recipe, data_dir) if dataset is None else dataset
     batch_size = min(recipe.batch_size, len(dataset.y_train))
-    with _precision(recipe.precision), share_batches(devices, batch_size) as share:
+    with computing_in(recipe.precision), share_batches(devices, batch_size) as share:
         run = Run(recipe, dataset, batch_size, share)
         if folder is not None:
             run.resume(folder / "checkpoint.npz")
@@ -141,17 +141,6 @@ def _finished(folder: Path, dataset: Dataset | None) -> Result | None:
         )
     result.model = load_trained(str(folder))
     return result
-
-
-@contextmanager
-def _precision(policy: str) -> Iterator[None]:
-    """Build and train under a Keras dtype policy, and put the old one back."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def evaluate(

@@ -11,6 +11,7 @@ from dlgn_keras.data import Dataset
 from dlgn_keras.training.batches import Share
 from dlgn_keras.training.callbacks import Epochs
 from dlgn_keras.training.fit import fit, load_data
+from dlgn_keras.training.precision import dtype_policy
 from dlgn_keras.training.recipe import Recipe
 from dlgn_keras.training.result import Result
 from dlgn_keras.training.run import Run
@@ -56,7 +57,7 @@ def fit_many(
     check_alike(recipes)
     first = recipes[0]
     dataset = load_data(first, data_dir) if dataset is None else dataset
-    plain = first.precision == "float32"
+    plain = dtype_policy(first.precision) == "float32"
     if keras.backend.backend() != "jax" or len(recipes) == 1 or not plain:
         return [fit(recipe, dataset=dataset, progress=False) for recipe in recipes]
     return _Together(recipes, dataset).train()

@@ -48,6 +48,7 @@ _ONE_CYCLE: dict[str, Any] = {
     "epochs": 30,
     "augmentation": "shift_flip",
     "label_smoothing": 0.1,
+    "precision": "auto",
 }
 
 # P4: ten batches an epoch, all-ones value input; data -> batch, then beta, learning

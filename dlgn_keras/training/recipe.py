@@ -10,13 +10,13 @@ from typing import Any
 from dlgn_keras import gates
 from dlgn_keras.messages import check_choice, check_count, closest
 from dlgn_keras.skeletons import Skeleton, parse
+from dlgn_keras.training.precision import PRECISIONS
 
 FAMILIES = ("dnn", "dgn", "dlgn")
 REGIMES = ("joint", "frnpf_ii", "frnpf_di", "flnpf")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "one_cycle", "cosine", "piecewise")
 AUGMENTATIONS = ("none", "flip", "shift", "shift_flip")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def _option(default: Any, text: str) -> Any:
@@ -88,7 +88,11 @@ class Recipe:
     validation: float = _option(0.0, "share or number of training examples held out")
     num_train: int | None = _option(None, "use only so many training examples")
     num_test: int | None = _option(None, "use only so many test examples")
-    precision: str = _option("float32", "float32, mixed_bfloat16 or mixed_float16")
+    precision: str = _option(
+        "float32",
+        "float32, mixed_bfloat16, mixed_float16, or auto: mixed_bfloat16 on an "
+        "accelerator, float32 elsewhere",
+    )
     seed: int = _option(0, "seed of weights, data order and augmentation")
 
     def __post_init__(self) -> None:

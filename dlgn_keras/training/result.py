@@ -36,7 +36,8 @@ class Result:
         seconds_per_epoch: median over epochs, training alone, compilation aside.
         history: one dictionary per evaluation, after `recipe.evaluate_every` epochs
             each; loss and accuracy are means over those epochs.
-        environment: versions, backend, device, machine, source commit.
+        environment: versions, backend, device, machine, source commit, and the
+            dtype policy that the model was trained under.
         data: name, number of examples in each part, checksum of the arrays.
         interruptions: how many times the run was resumed.
         model: the trained model; not stored in result.json.
@@ -101,7 +102,7 @@ def make_result(
         seconds=round(sum(row["total_seconds"] for row in history), 2),
         seconds_per_epoch=seconds[len(seconds) // 2],
         history=history,
-        environment=environment(),
+        environment=environment() | {"precision": net.dtype_policy.name},
         data=data,
         interruptions=interruptions,
     )

@@ -9,6 +9,8 @@ import pytest
 from few_digits import digits
 
 from dlgn_keras.training import Recipe, Result, evaluate, fit, load_data
+from dlgn_keras.training import precision as precision_of
+from dlgn_keras.training.result import device_name
 
 RECIPE = Recipe(
     skeleton="fc:depth=1,width=8", epochs=4, batch_size=16, learning_rate=0.02
@@ -171,6 +173,20 @@ def test_mixed_precision_computes_low_and_keeps_weights_and_logits_high(precisio
     losses = [r.history[-1]["loss"] for r in (result, full)]
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
     assert losses[0] < result.history[0]["loss"]
+
+
+@pytest.mark.parametrize("accelerated", [False, True])
+def test_auto_precision_is_low_on_accelerators_alone(accelerated, monkeypatch):
+    recipe = RECIPE.replace(precision="auto", epochs=1)
+    monkeypatch.setattr(precision_of, "on_accelerator", lambda: accelerated)
+    result = fit(recipe, dataset=digits(), progress=False)
+    compute = "bfloat16" if accelerated else "float32"
+    assert result.model.network_layers("value")["dense_1"].compute_dtype == compute
+    assert result.environment["precision"].endswith(compute)
+
+
+def test_no_accelerator_is_seen_where_arrays_lie_on_a_cpu():
+    assert precision_of.on_accelerator() is ("cpu" not in device_name().lower())
 
 
 def test_a_run_that_diverges_names_the_step_and_the_last_good_checkpoint(tmp_path):
