@@ -42,6 +42,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], tuple[dict[str, Any], ...]]] = {
 JUDGED_BY = {"small": 1, "paper": 3}
 # Model -> its named recipe, less the data's name: the best that the paper found.
 AS_PUBLISHED = {"DLGN": "p4-dlgn", "DLGN-SF": "p4-dlgn-sf"}
-# Whose hyperplanes the tree is read off, and how far those of a cluster may be apart.
-READ = ("DLGN", "DLGN-SF")
+# Whose hyperplanes the tree is read off (the better of these; as published, the deep
+# DLGN's, which gather at the root), and how far those of a cluster may be apart.
+READ, GROWN_FROM = ("DLGN", "DLGN-SF"), "DLGN"
 EPS = (0.1, 0.2, 0.3)

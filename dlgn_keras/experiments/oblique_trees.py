@@ -1,8 +1,9 @@
 """Experiment 10: labels of oblique trees, the table of the ICLR 2025 paper.
 
 Every network gets the same number of candidates, judged on the validation part by
-the mean of the first seeds; the best one is trained with the others too. The tree
-(DLGN-DT) is read off the DLGN, deep or shallow, that the validation part prefers.
+the mean of the first seeds; the best one is trained with the others too. One tree
+(DLGN-DT) is grown from the deep DLGN as the paper does it, another is read off the
+DLGN, deep or shallow, that the validation part prefers.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from dlgn_keras.experiments.experiment import Call, Experiment
 from dlgn_keras.experiments.oblique_setups import (
     AS_PUBLISHED,
     EPS,
+    GROWN_FROM,
     JUDGED_BY,
     MODERN,
     NETWORKS,
@@ -105,7 +107,7 @@ class Study:
             m: self._line(row, f"{m}, as published", published[m]) for m in published
         }
         fitted = Line(row, TREE_FITTED, f"depth 4, of {source}")
-        grown = Line(row, TREE, f"depth 4, of {source}")
+        grown = Line(row, TREE, f"depth 4, of {GROWN_FROM}")
         self.lines += [fitted, grown]
         fit: dict[str, Any] = {"choose": "fit", "refine": 10, "train_levels": 1}
         for seed in range(self.call.seeds):
@@ -120,7 +122,7 @@ class Study:
             for model, line in plain.items():
                 self._add(line, self._scores(published[model].replace(seed=seed)))
             if self.call.scale == "paper":
-                self._tree(grown, chosen[source].replace(seed=seed), {})
+                self._tree(grown, chosen[GROWN_FROM].replace(seed=seed), {})
 
     def _line(self, row: str, model: str, recipe: Recipe) -> Line:
         plain = Recipe()
@@ -262,8 +264,8 @@ NOTES = (
     "scikit-learn. `setting` is the chosen one.",
     "`as published`: the paper's own settings and schedule. `DLGN-DT` is the "
     "published procedure (largest cluster, a net trained per node); `fitted` reads "
-    "one net (`choose='fit'`) and fits the tree's hyperplanes to the data "
-    "(`refine=10`).",
+    "the one net that the validation part prefers (`choose='fit'`) and fits the "
+    "tree's hyperplanes to the data (`refine=10`).",
     "`published` is the paper's figure, on its own draw of the data.",
 )
 
