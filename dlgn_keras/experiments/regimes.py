@@ -67,7 +67,7 @@ EXPERIMENT = Experiment(
     needs={"small": "nothing (digits)", "paper": "mnist and cifar10"},
     time={
         "small": "3 minutes a seed",
-        "paper": "one CPU core: fc-adam 15 minutes a seed, fc-sgd 45; the "
+        "paper": "one CPU core: fc-adam 7 minutes a seed, fc-sgd 20; the "
         "convolutional rows want an accelerator",
     },
     cells=cells,
