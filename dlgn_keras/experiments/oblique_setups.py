@@ -2,6 +2,8 @@
 
 from typing import Any
 
+Options = dict[str, Any]
+
 PUBLISHED = {
     "sdi": (90.6, 96.1, 97.4, 98.4, 93.1, 76.5, 65.9, 57.3),
     "sdii": (82.3, 94.3, 90.3, 95.8, 88.2, 66.8, 58.8, 54.5),
@@ -11,7 +13,7 @@ PUBLISHED_FOR: tuple[str, ...] = (
     "DNN", "DLGN", "DLGN-SF", "DLGN-VT", "DLGN-DT", "SVM", "random forest", "CART",
 )  # fmt: skip
 
-MODERN: dict[str, Any] = {
+MODERN: Options = {
     "optimizer": "adam",
     "schedule": "one_cycle",
     "batch_size": 200,
@@ -27,12 +29,19 @@ _STRICT = _SMOOTH | {"weight_decay": 0.1}
 _DEEP = (_20, _10, *(_20 | more for more in (_SMOOTH, _CALM, _STRICT, _CALM | _LONG)))
 
 
-def _shallow(*sizes: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    return tuple(s | more for more in ({}, _SMOOTH, _SMOOTH | _LONG) for s in sizes)
+def _shallow(wide: Options, narrow: Options) -> tuple[Options, ...]:
+    return (
+        wide,
+        narrow,
+        wide | _SMOOTH,
+        narrow | _SMOOTH,
+        wide | _STRICT,
+        wide | _SMOOTH | _LONG,
+    )
 
 
 # Model -> what all its candidates share, then what tells them apart.
-NETWORKS: dict[str, tuple[dict[str, Any], tuple[dict[str, Any], ...]]] = {
+NETWORKS: dict[str, tuple[Options, tuple[Options, ...]]] = {
     "DNN": (MODERN | {"family": "dnn"}, _DEEP),
     "DLGN": (GATED, _DEEP),
     "DLGN-SF": (GATED | {"shallow": True}, _shallow(_10, _8)),
