@@ -81,9 +81,9 @@ def main() -> int:
     from sets import load_set
 
     from dlgn_keras.training import Result, fit
-    from dlgn_keras.training.result import device_name
+    from dlgn_keras.training.precision import on_accelerator
 
-    strong = "cpu" not in device_name().lower()
+    strong = on_accelerator()
     deadline = time.monotonic() + 60 * given.minutes
     sets: dict[str, Any] = {}
 

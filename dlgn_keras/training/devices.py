@@ -102,6 +102,13 @@ def process_index() -> int:
     return jax.process_index()
 
 
+def device_name() -> str:
+    """Return the device that new tensors lie on, as the backend names it."""
+    device = getattr(keras.ops.zeros(()), "device", "cpu")
+    kind = getattr(device, "device_kind", "")
+    return f"{device} {kind}".strip()
+
+
 def loops_are_slow() -> bool:
     """Return whether a compiled loop is slower than its steps one by one.
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import keras
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
+from dlgn_keras.training.devices import device_name
 
 
 def dtype_policy(precision: str) -> str:
@@ -26,16 +26,7 @@ def dtype_policy(precision: str) -> str:
 
 def on_accelerator() -> bool:
     """Return whether the backend computes on something else than a CPU."""
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        return jax.default_backend() != "cpu"
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        return any(d.device_type != "CPU" for d in tf.config.list_physical_devices())
-    return keras.ops.zeros(()).device.type != "cpu"
+    return "cpu" not in device_name().lower()
 
 
 @contextmanager

@@ -10,12 +10,12 @@ from typing import Any
 from dlgn_keras import gates
 from dlgn_keras.messages import check_choice, check_count, closest
 from dlgn_keras.skeletons import Skeleton, parse
-from dlgn_keras.training.precision import PRECISIONS
 
 FAMILIES = ("dnn", "dgn", "dlgn")
 REGIMES = ("joint", "frnpf_ii", "frnpf_di", "flnpf")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "one_cycle", "cosine", "piecewise")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 AUGMENTATIONS = ("none", "flip", "shift", "shift_flip")
 
 

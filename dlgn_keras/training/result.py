@@ -14,6 +14,7 @@ import numpy as np
 
 from dlgn_keras.data import Dataset
 from dlgn_keras.models import GatedModel
+from dlgn_keras.training.devices import device_name
 from dlgn_keras.training.files import read_json, write_json
 from dlgn_keras.training.recipe import Recipe, from_dict
 from dlgn_keras.version import __version__
@@ -136,13 +137,6 @@ def environment() -> dict[str, str]:
     }
     commit = source_commit()
     return {**facts, "commit": commit} if commit else facts
-
-
-def device_name() -> str:
-    """Return the device that new tensors lie on, as the backend names it."""
-    device = getattr(keras.ops.zeros(()), "device", "cpu")
-    kind = getattr(device, "device_kind", "")
-    return f"{device} {kind}".strip()
 
 
 def processor_name() -> str:

@@ -17,7 +17,7 @@ from dlgn_keras.experiments.runs import Runs, run_name
 from dlgn_keras.skeletons import output_shapes
 
 WITH_CELLS = [name for name, found in EXPERIMENTS.items() if found.cells]
-TINY = {**few.CHANGES, "skeleton": "fc:depth=4,width=4"}
+TINY = {**few.CHANGES, "skeleton": "fc:depth=4,width=4", "batch_norm": False}
 INPUT_SHAPES = {
     "digits": (8, 8, 1),
     "mnist": (28, 28, 1),

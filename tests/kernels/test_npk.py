@@ -105,9 +105,17 @@ def test_gates_of_one_site_off_by_a_percent_are_seen(kind, rng):
         assert distance(kernels.npk(net, x), wrong) > 1e-6
 
 
-@pytest.mark.parametrize("kind", ["fc_batch_norm", "gconv_valid", "dense_residual"])
+@pytest.mark.parametrize(
+    ("kind", "value_input"),
+    [
+        *(
+            (kind, "input")
+            for kind in ("fc_batch_norm", "gconv_valid", "dense_residual")
+        ),
+        *((kind, "ones") for kind in ("vgg16", "resnet")),  # where norms can stand it
+    ],
+)
 @pytest.mark.parametrize("mode", ["hard", "soft"])
-@pytest.mark.parametrize("value_input", ["input", "ones"])
 def test_gate_modes_and_value_inputs(kind, mode, value_input, rng):
     net = tiny.build("dgn", kind, value_input=value_input, gate_scale=1.1)
     x = tiny.examples(rng, kind, 2)

@@ -10,7 +10,6 @@ from few_digits import digits
 
 from dlgn_keras.training import Recipe, Result, evaluate, fit, load_data
 from dlgn_keras.training import precision as precision_of
-from dlgn_keras.training.result import device_name
 
 RECIPE = Recipe(
     skeleton="fc:depth=1,width=8", epochs=4, batch_size=16, learning_rate=0.02
@@ -185,8 +184,21 @@ def test_auto_precision_is_low_on_accelerators_alone(accelerated, monkeypatch):
     assert result.environment["precision"].endswith(compute)
 
 
-def test_no_accelerator_is_seen_where_arrays_lie_on_a_cpu():
-    assert precision_of.on_accelerator() is ("cpu" not in device_name().lower())
+@pytest.mark.parametrize(
+    ("device", "accelerated"),
+    [
+        ("cpu", False),
+        ("TFRT_CPU_0 cpu", False),
+        ("/job:localhost/replica:0/task:0/device:CPU:0", False),
+        ("cuda:0 NVIDIA H100", True),
+        ("/job:localhost/replica:0/task:0/device:GPU:0", True),
+    ],
+)
+def test_an_accelerator_is_what_tensors_lie_on_that_is_no_cpu(
+    device, accelerated, monkeypatch
+):
+    monkeypatch.setattr(precision_of, "device_name", lambda: device)
+    assert precision_of.on_accelerator() is accelerated
 
 
 def test_a_run_that_diverges_names_the_step_and_the_last_good_checkpoint(tmp_path):

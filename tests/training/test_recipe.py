@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 
 from dlgn_keras import skeletons
 from dlgn_keras.training import Recipe
-from dlgn_keras.training.precision import PRECISIONS
-from dlgn_keras.training.recipe import AUGMENTATIONS, OPTIMIZERS, from_dict
+from dlgn_keras.training.recipe import (
+    AUGMENTATIONS,
+    OPTIMIZERS,
+    PRECISIONS,
+    from_dict,
+)
 
 rates = st.floats(1e-6, 10)
 counts = st.integers(1, 10_000)
