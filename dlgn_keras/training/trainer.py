@@ -11,6 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from dlgn_keras.training.captured import CapturedStep
+
 
 class ResidentData(keras.layers.Layer):
     """Look examples up by their index in an array kept on the device.
@@ -75,16 +77,18 @@ class ChunkTrainer(keras.Model):
     """
 
     batch_size = 1
+    captured: CapturedStep | None = None
 
     def train_step(self, *arguments: Any) -> Any:
         """Run the steps of a chunk; the signature is the backend's own."""
         chunk = arguments[-1]
-        if chunk[0].shape[0] == self.batch_size:
+        torch = keras.backend.backend() == "torch"
+        if chunk[0].shape[0] == self.batch_size and not torch:
             return super().train_step(*arguments)
         batches = tuple(
             ops.transpose(ops.reshape(part, (self.batch_size, -1))) for part in chunk
         )
-        loop = {"jax": self._scan, "torch": self._python_loop}.get(
+        loop = {"jax": self._scan, "torch": self._captured_loop}.get(
             keras.backend.backend(), self._graph_loop
         )
         return loop(*arguments[:-1], batches)
@@ -109,11 +113,12 @@ class ChunkTrainer(keras.Model):
         ops.fori_loop(0, ops.shape(batches[0])[0], body, 0)
         return self.get_metrics_result()
 
-    def _python_loop(self, batches: tuple) -> Any:
-        logs: Any = {}
+    def _captured_loop(self, batches: tuple) -> Any:
         for batch in zip(*batches, strict=True):
-            logs = super().train_step(batch)
-        return logs
+            if self.captured is None:
+                self.captured = CapturedStep(self, batch)
+            self.captured(batch)
+        return self.get_metrics_result()
 
 
 def make_trainer(
