@@ -11,6 +11,7 @@ Reference: arXiv 2006.10529, section 2 (hard and soft gates).
 
 from typing import Any
 
+import keras
 from keras import ops
 
 from dlgn_keras.messages import check_choice
@@ -32,6 +33,9 @@ def hard(pre_activations: Any) -> Any:
 
 def soft(pre_activations: Any, beta: float) -> Any:
     """Return `sigmoid(beta * q)`; `beta` is a slope, per unit of pre-activation."""
+    if keras.backend.backend() == "jax" and pre_activations.dtype == "float32":
+        # The same function; XLA's own takes CPUs up to twice as long.
+        return 0.5 + 0.5 * ops.tanh(0.5 * beta * pre_activations)
     return ops.sigmoid(beta * pre_activations)
 
 
