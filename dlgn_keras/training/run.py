@@ -17,6 +17,7 @@ from dlgn_keras.training.batches import (
     IndexChunks,
     Part,
     Share,
+    as_fed,
     part_in_batches,
 )
 from dlgn_keras.training.build import build_model
@@ -102,7 +103,7 @@ class Run:
             own.append(keras.callbacks.TensorBoard(str(tensorboard)))
         try:
             self.trainer.fit(
-                self.chunks,
+                as_fed(self.chunks),
                 shuffle=False,  # Keras would mix the chunks by Python's random
                 initial_epoch=len(self.history),
                 epochs=epochs // every,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from dlgn_keras.training.batches import (
     IndexChunks,
     Share,
+    as_fed,
     chunk_length,
     fill_up,
     part_in_batches,
@@ -113,3 +114,19 @@ def test_a_part_to_evaluate_has_full_batches_that_the_devices_share(devices):
     assert batches[weights == 1].tolist() == list(range(100, 130))
     for part in parts:
         np.testing.assert_array_equal(part.labels, labels[part.indices - 100])
+
+
+def test_what_fit_is_fed_are_the_chunks_of_the_round_that_comes():
+    chunks = IndexChunks(np.arange(16) % 3, 4, seed=1, longest_chunk=2)
+    fed = as_fed(chunks)
+    assert len(fed) == len(chunks) == 2
+    seen = []
+    for epoch in range(2):
+        chunks.start_at(epoch)
+        parts = [fed[k] for k in range(2)] if fed is chunks else list(fed)
+        for k, part in enumerate(parts):
+            for ours, theirs in zip(part, chunks[k], strict=True):
+                assert ours.dtype == theirs.dtype
+                np.testing.assert_array_equal(ours, theirs)
+        seen.append(np.array(parts[0][0]).tolist())
+    assert seen[0] != seen[1]
