@@ -59,14 +59,19 @@ ONLY_IN = {
     "keras_tuner": ("tuning",),
     "grpc": ("tuning/machines",),
     "tensorflow_datasets": ("data",),
-    "tensorflow": ("data/prepared", "kernels/frameworks", "interpret/gradients"),
+    "tensorflow": (
+        "data/prepared",
+        "training/batches",
+        "kernels/frameworks",
+        "interpret/gradients",
+    ),
     "jax": (
         "training/devices",
         "training/many",
         "kernels/frameworks",
         "interpret/gradients",
     ),
-    "torch": ("kernels/frameworks", "interpret/gradients"),
+    "torch": ("training/captured", "kernels/frameworks", "interpret/gradients"),
     "psutil": ("kernels", "training", "tuning"),
     "rich": ("commands", "training", "kernels", "experiments", "tuning"),
 }
