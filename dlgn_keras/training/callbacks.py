@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from dlgn_keras.training import checkpoint
-from dlgn_keras.training.batches import IndexChunks, Part
+from dlgn_keras.training.batches import IndexChunks, Part, as_evaluated
 from dlgn_keras.training.files import write_atomically
 
 
@@ -36,7 +36,7 @@ class Epochs(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.chunks = chunks
-        self.parts = parts
+        self.parts = {name: as_evaluated(part) for name, part in parts.items()}
         self.history = history
         self.folder = folder
         self.meta = meta
@@ -66,15 +66,7 @@ class Epochs(keras.callbacks.Callback):
             write_atomically(self.folder / "log.csv", self._write_log)
 
     def _accuracy(self, epoch: int, name: str) -> float:
-        part = self.parts[name]
-        figures = self.model.evaluate(
-            part.indices,
-            part.labels,
-            sample_weight=part.weights,
-            batch_size=part.batch_size,
-            verbose=0,
-            return_dict=True,
-        )
+        figures = self.model.evaluate(**self.parts[name], verbose=0, return_dict=True)
         if figures["bad_step"] >= 0:  # the round's last step spoilt the weights
             raise FloatingPointError(self._divergence(epoch, self.chunks.steps - 1))
         return round(float(figures["accuracy"]), 6)
