@@ -61,7 +61,7 @@ ONLY_IN = {
     "tensorflow_datasets": ("data",),
     "tensorflow": (
         "data/prepared",
-        "training/batches",
+        "training/feeding",
         "kernels/frameworks",
         "interpret/gradients",
     ),

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from dlgn_keras.training import checkpoint
-from dlgn_keras.training.batches import IndexChunks, Part, as_evaluated
+from dlgn_keras.training.batches import IndexChunks, Part
+from dlgn_keras.training.feeding import as_evaluated
 from dlgn_keras.training.files import write_atomically
 
 

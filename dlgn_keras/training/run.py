@@ -17,12 +17,12 @@ from dlgn_keras.training.batches import (
     IndexChunks,
     Part,
     Share,
-    as_fed,
     part_in_batches,
 )
 from dlgn_keras.training.build import build_model
 from dlgn_keras.training.callbacks import Epochs, Progress
 from dlgn_keras.training.devices import loops_are_slow
+from dlgn_keras.training.feeding import as_fed
 from dlgn_keras.training.optimizers import make_loss, make_optimizer
 from dlgn_keras.training.recipe import Recipe
 from dlgn_keras.training.result import Result, data_facts, make_result

@@ -82,15 +82,14 @@ class ChunkTrainer(keras.Model):
     def train_step(self, *arguments: Any) -> Any:
         """Run the steps of a chunk; the signature is the backend's own."""
         chunk = arguments[-1]
-        torch = keras.backend.backend() == "torch"
-        if chunk[0].shape[0] == self.batch_size and not torch:
+        backend = keras.backend.backend()
+        if chunk[0].shape[0] == self.batch_size and backend != "torch":
             return super().train_step(*arguments)
         batches = tuple(
             ops.transpose(ops.reshape(part, (self.batch_size, -1))) for part in chunk
         )
-        loop = {"jax": self._scan, "torch": self._captured_loop}.get(
-            keras.backend.backend(), self._graph_loop
-        )
+        loops = {"jax": self._scan, "torch": self._captured_loop}
+        loop = loops.get(backend, self._graph_loop)
         return loop(*arguments[:-1], batches)
 
     def _scan(self, state: Any, batches: tuple) -> Any:

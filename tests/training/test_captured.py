@@ -36,9 +36,8 @@ class AsksForANumber(keras.layers.Layer):
 
 def make(x, family="dlgn", policy="float32", augmentation="shift_flip"):
     skeleton = dk.skeletons.gconv((4, 4), (6,), batch_norm=True)
-    models = {"dnn": dk.DNN, "dgn": dk.DGN, "dlgn": dk.DLGN}
     with computing_in(policy):
-        net = models[family](skeleton, SHAPE, CLASSES, seed=1)
+        net = dk.models.FAMILIES[family](skeleton, SHAPE, CLASSES, seed=1)
         layers = make_augmentation(augmentation, SHAPE, 7)
         return compiled(make_trainer(net, x, layers, BATCH))
 
