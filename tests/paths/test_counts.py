@@ -5,10 +5,7 @@ import pytest
 from paths.networks import NAMES, make
 
 from dlgn_keras import paths
-from dlgn_keras.paths import (
-    Dense,
-    Gate,
-)
+from dlgn_keras.paths import Dense, Gate
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,15 +9,7 @@ from paths.forward import forward, geometry, windows
 from paths.networks import CLOSE, examples, make
 
 from dlgn_keras import paths
-from dlgn_keras.paths import (
-    AveragePool,
-    Conv,
-    Dense,
-    Flatten,
-    Gate,
-    GlobalPool,
-    Scale,
-)
+from dlgn_keras.paths import AveragePool, Conv, Dense, Flatten, Gate, GlobalPool, Scale
 
 
 def fc(widths, seed=0):

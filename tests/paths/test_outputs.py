@@ -7,10 +7,7 @@ from paths.forward import forward
 from paths.networks import CLOSE, NAMES, examples, make
 
 from dlgn_keras import paths
-from dlgn_keras.paths import (
-    AveragePool,
-    Conv,
-)
+from dlgn_keras.paths import AveragePool, Conv
 
 
 def replaced(network, position, **fields):

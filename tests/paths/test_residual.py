@@ -6,11 +6,7 @@ from paths.forward import forward
 from paths.networks import CLOSE, examples, make
 
 from dlgn_keras import paths
-from dlgn_keras.paths import (
-    Flatten,
-    Gate,
-    Residual,
-)
+from dlgn_keras.paths import Flatten, Gate, Residual
 
 
 @pytest.mark.parametrize("name", ["residual_fc", "residual_conv"])

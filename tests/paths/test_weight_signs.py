@@ -8,13 +8,7 @@ from paths.forward import forward
 from paths.networks import CLOSE, examples
 
 from dlgn_keras import paths
-from dlgn_keras.paths import (
-    Conv,
-    Dense,
-    Gate,
-    GlobalPool,
-    Residual,
-)
+from dlgn_keras.paths import Conv, Dense, Gate, GlobalPool, Residual
 
 
 def tiny(name):

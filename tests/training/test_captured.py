@@ -5,22 +5,11 @@ import numpy as np
 import pytest
 from contracts import values
 from tolerances import RELATIVE, distance
+from training.trainers import BATCH, CLASSES, compiled, examples, make
 
-import dlgn_keras as dk
-from dlgn_keras.training.augmentation import make_augmentation
 from dlgn_keras.training.batches import IndexChunks
 from dlgn_keras.training.captured import CapturedStep
-from dlgn_keras.training.optimizers import make_loss, make_optimizer
-from dlgn_keras.training.precision import computing_in
-from dlgn_keras.training.recipe import Recipe
-from dlgn_keras.training.trainer import FirstNonFinite, ResidentData, make_trainer
-
-SHAPE, NUMBER, BATCH, CLASSES = (8, 8, 3), 24, 4, 3
-STEPS = NUMBER // BATCH
-RECIPE = Recipe(
-    optimizer="sgd", learning_rate=0.1, schedule="one_cycle", weight_decay=0.01,
-    clip_norm=1.0, label_smoothing=0.1, batch_size=BATCH,
-)  # fmt: skip
+from dlgn_keras.training.trainer import ResidentData
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -32,25 +21,6 @@ class AsksForANumber(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-
-def make(x, family="dlgn", policy="float32", augmentation="shift_flip"):
-    skeleton = dk.skeletons.gconv((4, 4), (6,), batch_norm=True)
-    with computing_in(policy):
-        net = dk.models.FAMILIES[family](skeleton, SHAPE, CLASSES, seed=1)
-        layers = make_augmentation(augmentation, SHAPE, 7)
-        return compiled(make_trainer(net, x, layers, BATCH))
-
-
-def compiled(trainer):
-    trainer.compile(
-        make_optimizer(RECIPE, 2 * STEPS),
-        make_loss(RECIPE, CLASSES),
-        metrics=[FirstNonFinite()],
-        weighted_metrics=["accuracy"],
-    )
-    trainer.optimizer.build(trainer.trainable_variables)
-    return trainer
 
 
 def by_keras(trainer, chunks, *steps):
@@ -75,8 +45,7 @@ def apart(ours, theirs):
 
 @pytest.fixture
 def data(rng):
-    x = rng.integers(0, 256, (NUMBER, *SHAPE)).astype("uint8")
-    return x, rng.integers(0, CLASSES, NUMBER).astype("int32")
+    return examples(rng)
 
 
 if keras.backend.backend() == "torch":

@@ -2,19 +2,9 @@
 
 import keras
 import pytest
+from training.trainers import BATCH, examples, make
 
-import dlgn_keras as dk
-from dlgn_keras.training.augmentation import make_augmentation
 from dlgn_keras.training.batches import IndexChunks
-from dlgn_keras.training.optimizers import make_loss, make_optimizer
-from dlgn_keras.training.precision import computing_in
-from dlgn_keras.training.recipe import Recipe
-from dlgn_keras.training.trainer import FirstNonFinite, make_trainer
-
-SHAPE, NUMBER, BATCH, CLASSES = (8, 8, 3), 12, 4, 3
-RECIPE = Recipe(
-    optimizer="sgd", learning_rate=0.1, schedule="one_cycle", batch_size=BATCH
-)
 
 
 @keras.saving.register_keras_serializable(package="tests")
@@ -28,34 +18,21 @@ class OnCPUAlone(keras.layers.Layer):
         return inputs * jax.lax.linalg.schur(square)[0][:, :1, :1, None]
 
 
-def lowered(rng, family="dlgn", policy="mixed_bfloat16", layers=()):
-    """The program of a chunk of three steps, made for CUDA."""
+def lowered(rng, family="dlgn", policy="mixed_bfloat16", more=()):
+    """The program of a chunk of steps, made for CUDA."""
     import jax
     import jax.export
 
-    x = rng.integers(0, 256, (NUMBER, *SHAPE)).astype("uint8")
-    labels = rng.integers(0, CLASSES, NUMBER)
-    skeleton = dk.skeletons.gconv((4, 4), (6,), batch_norm=True)
-    with computing_in(policy):
-        net = dk.models.FAMILIES[family](skeleton, SHAPE, CLASSES, seed=1)
-        augmentation = [*make_augmentation("shift_flip", SHAPE, 7), *layers]
-        trainer = make_trainer(net, x, augmentation, BATCH)
-    trainer.compile(
-        make_optimizer(RECIPE, 3),
-        make_loss(RECIPE, CLASSES),
-        metrics=[FirstNonFinite()],
-        weighted_metrics=["accuracy"],
-    )
+    x, labels = examples(rng)
+    trainer = make(x, family, policy, more=more)
     chunk = IndexChunks(labels, BATCH, seed=5)[0]
-    trainer.optimizer.build(trainer.trainable_variables)
     trainer._symbolic_build(data_batch=tuple(part[:BATCH] for part in chunk))
-    groups = (
-        trainer.trainable_variables,
-        trainer.non_trainable_variables,
-        trainer.optimizer.variables,
-        trainer.metrics_variables,
+    state = trainer._get_jax_state(
+        trainable_variables=True,
+        non_trainable_variables=True,
+        optimizer_variables=True,
+        metrics_variables=True,
     )
-    state = tuple([v.value for v in group] for group in groups)
     step = jax.jit(trainer.train_step)
     return jax.export.export(step, platforms=["cuda"])(state, chunk)
 
@@ -73,4 +50,4 @@ if keras.backend.backend() == "jax":
 
     def test_what_only_a_cpu_can_do_is_found(rng):
         with pytest.raises(NotImplementedError, match="schur"):
-            lowered(rng, layers=[OnCPUAlone()])
+            lowered(rng, more=[OnCPUAlone()])
