@@ -2,7 +2,7 @@
 
 python zoo/build.py                            all a CPU can do, 10 minutes of it
 python zoo/build.py dlgn_fc_mnist --minutes 5  one preset (and the DNN it needs)
-python zoo/build.py --data folder              data from folder/<name>.npz
+python zoo/build.py --data-dir folder          data from folder/<name>.npz
 
 Runs are kept in --runs: kill it, start it again, and it goes on from the last epoch.
 Needs Keras, one backend and NumPy; matplotlib for the curves.
@@ -28,7 +28,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10.0, help="time to use")
     parser.add_argument("--out", type=Path, default=CHECKOUT / "zoo")
     parser.add_argument("--runs", type=Path, default=Path("runs/zoo"))
-    parser.add_argument("--data", default=None, help="npz file, or folder of them")
+    parser.add_argument("--data-dir", help="tensorflow-datasets or npz folder")
     parser.add_argument("--seeds", type=int, default=None, help="instead of its own")
     parser.add_argument("--list", action="store_true", help="say what is missing")
     return parser.parse_args()
@@ -78,8 +78,8 @@ def main() -> int:
     import keras
     import shelf
     from manifest import entry
-    from sets import load_set
 
+    from dlgn_keras import data
     from dlgn_keras.training import Result, fit
     from dlgn_keras.training.precision import on_accelerator
 
@@ -102,7 +102,7 @@ def main() -> int:
             source = str(given.runs / f"{wanted.gates_from}-{seed}")
         recipe = wanted.recipe(seed, source)
         if recipe.data not in sets:
-            sets[recipe.data] = load_set(recipe.data, given.data)
+            sets[recipe.data] = data.load(recipe.data, data_dir=given.data_dir)
         result = fit(
             recipe,
             given.runs / f"{name}-{seed}",

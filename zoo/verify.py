@@ -1,6 +1,6 @@
 """Measure presets anew: hashes, goldens, and accuracy on the real test set.
 
-python zoo/verify.py [names] [--data folder-of-npz]
+python zoo/verify.py [names] [--data-dir folder-of-npz]
 """
 
 import argparse
@@ -19,12 +19,12 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", help="presets; all of the zoo if none")
     parser.add_argument("--zoo", type=Path, default=CHECKOUT / "zoo")
-    parser.add_argument("--data", default=None, help="npz file, or folder of them")
+    parser.add_argument("--data-dir", help="tensorflow-datasets or npz folder")
     given = parser.parse_args()
 
     import keras
-    from sets import load_set
 
+    from dlgn_keras import data
     from dlgn_keras.presets import verify
     from dlgn_keras.presets.files import METADATA, read_metadata
 
@@ -33,10 +33,10 @@ def main() -> int:
     sets, bad = {}, 0
     for name in names:
         try:
-            data = read_metadata(given.zoo / name)["data"]["name"]
-            if data not in sets:
-                sets[data] = load_set(data, given.data)
-            found = verify(given.zoo / name, sets[data])
+            kind = read_metadata(given.zoo / name)["data"]["name"]
+            if kind not in sets:
+                sets[kind] = data.load(kind, data_dir=given.data_dir)
+            found = verify(given.zoo / name, sets[kind])
             print(
                 f"{name}: {100 * found.accuracy:.2f} %, goldens within "
                 f"{found.golden_error:.1e}",

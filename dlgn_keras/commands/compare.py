@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dlgn_keras.commands.options import (
+    add_data_dir,
     add_recipe_options,
     default_folder,
     given_options,
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", default="runs/compare", help="run folder; resumes there"
     )
-    parser.add_argument("--data-dir", default=None, help="tensorflow-datasets folder")
+    add_data_dir(parser)
     add_recipe_options(parser, leave_out=("family", "seed", "regime", "gates_from"))
 
 

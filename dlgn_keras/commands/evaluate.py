@@ -4,6 +4,7 @@ import argparse
 import json
 
 from dlgn_keras import data
+from dlgn_keras.commands.options import add_data_dir
 from dlgn_keras.commands.saved import MODEL_HELP, data_of, load_model
 from dlgn_keras.commands.tables import print_table
 from dlgn_keras.training import evaluate
@@ -16,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="data set; the one a run folder was trained on if not given",
     )
-    parser.add_argument("--data-dir", default=None, help="tensorflow-datasets folder")
+    add_data_dir(parser)
     parser.add_argument(
         "--split", default="test", choices=("train", "test"), help="part to measure"
     )

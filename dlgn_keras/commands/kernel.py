@@ -4,6 +4,7 @@ import argparse
 import json
 
 from dlgn_keras import data
+from dlgn_keras.commands.options import add_data_dir
 from dlgn_keras.commands.saved import MODEL_HELP, data_of, load_model
 from dlgn_keras.commands.tables import print_table
 from dlgn_keras.kernels import draw_study, study
@@ -14,7 +15,7 @@ from dlgn_keras.training.files import make_folder, write_atomically, write_json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", help=MODEL_HELP)
     parser.add_argument("--data", default=None, help="data set")
-    parser.add_argument("--data-dir", default=None, help="tensorflow-datasets folder")
+    add_data_dir(parser)
     parser.add_argument("--train", type=int, default=1000, help="training examples")
     parser.add_argument("--test", type=int, default=1000, help="test examples")
     parser.add_argument("--solver", default="ridge", help="ridge, svm or features")

@@ -20,6 +20,15 @@ def default_folder(command: str, recipe: Recipe) -> str:
     return f"runs/{command}_{recipe.skeleton.name}_{data}_{recipe.fingerprint[:8]}"
 
 
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    """Add --data-dir, where mnist, cifar10 and cifar100 are looked for."""
+    parser.add_argument(
+        "--data-dir",
+        default=None,
+        help="tensorflow-datasets folder, or one with <name>.npz",
+    )
+
+
 def add_recipe_options(
     parser: argparse.ArgumentParser, leave_out: Iterable[str] = ()
 ) -> None:

@@ -3,7 +3,11 @@
 import argparse
 import json
 
-from dlgn_keras.commands.options import add_recipe_options, given_options
+from dlgn_keras.commands.options import (
+    add_data_dir,
+    add_recipe_options,
+    given_options,
+)
 from dlgn_keras.commands.tables import print_table
 from dlgn_keras.experiments import EXPERIMENTS, reproduce
 from dlgn_keras.experiments.tables import shown
@@ -21,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
     parser.add_argument("--rows", default="", help="comma-separated; all if empty")
     parser.add_argument("--out", default="runs/reproduce", help="folder; goes on there")
-    parser.add_argument("--data-dir", default=None, help="tensorflow-datasets folder")
+    add_data_dir(parser)
     add_recipe_options(parser, leave_out=("family", "seed", "regime", "gates_from"))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from dlgn_keras.commands.devices import add_device_options, chosen_devices
 from dlgn_keras.commands.options import (
     OUT_HELP,
+    add_data_dir,
     add_recipe_options,
     default_folder,
     given_options,
@@ -24,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a named recipe or a recipe's .json file; the options change its fields",
     )
     parser.add_argument("--out", default=None, help=OUT_HELP)
-    parser.add_argument("--data-dir", default=None, help="tensorflow-datasets folder")
+    add_data_dir(parser)
     parser.add_argument(
         "--tensorboard", action="store_true", help="write TensorBoard logs too"
     )

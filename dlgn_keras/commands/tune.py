@@ -9,7 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlgn_keras.commands.options import add_recipe_options, given_options
+from dlgn_keras.commands.options import (
+    add_data_dir,
+    add_recipe_options,
+    given_options,
+)
 from dlgn_keras.commands.tables import print_table
 from dlgn_keras.messages import check_choice, closest
 from dlgn_keras.training import Recipe, named_fields
@@ -49,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--retrain", type=int, default=3, help="runs of the best recipe, other seeds"
     )
     parser.add_argument("--out", default="runs/tune", help="folder; goes on there")
-    parser.add_argument("--data-dir", default=None, help="tensorflow-datasets folder")
+    add_data_dir(parser)
     many = parser.add_argument_group("many machines")
     many.add_argument("--role", default="alone", help="alone, chief or worker")
     many.add_argument("--chief", default=None, metavar="HOST:PORT", help="the chief's")

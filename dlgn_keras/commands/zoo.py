@@ -4,6 +4,7 @@ import argparse
 import json
 
 from dlgn_keras import data
+from dlgn_keras.commands.options import add_data_dir
 from dlgn_keras.commands.tables import print_table
 from dlgn_keras.presets import find, presets, push, verify
 from dlgn_keras.presets.catalogue import HEADER, cells
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--private", action="store_true", help="push: make a new repository private"
     )
-    parser.add_argument("--data-dir", default=None, help="tensorflow-datasets folder")
+    add_data_dir(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -1,7 +1,9 @@
 """One door to every data set: a name, or a file."""
 
+import dataclasses
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from dlgn_keras.data.checks import closest
 from dlgn_keras.data.dataset import Dataset
@@ -32,14 +34,16 @@ def load(
     | *.npz | x_train, y_train, x_test, y_test | integers: own mean and deviation; floats: none |
 
     mnist, cifar10 and cifar100 come from tensorflow-datasets: a prepared folder is
-    used if there is one, else the set is downloaded. What is not there is never
-    replaced by something else. Inputs are raw (pixels stay integers); a model
+    used if there is one, else the set is downloaded. A folder that holds
+    <name>.npz serves too, on a machine without TensorFlow. What is not there is
+    never replaced by something else. Inputs are raw (pixels stay integers); a model
     applies `Dataset.preprocessing` itself.
 
     Args:
         name: a name of the table, or a path that ends in .npz.
-        data_dir: tensorflow-datasets folder; None is its own default, which the
-            variable TFDS_DATA_DIR sets. Only for mnist, cifar10, cifar100.
+        data_dir: tensorflow-datasets folder, or one that holds <name>.npz; None is
+            the default of tensorflow-datasets, which the variable TFDS_DATA_DIR
+            sets. Only for mnist, cifar10, cifar100.
         download: whether a set that is not there may be downloaded.
         seed: which tree and which points, default 0. Only for sdi, sdii, sdiii.
 
@@ -64,10 +68,21 @@ def load(
     if name in BUNDLED:
         return BUNDLED[name]()
     if name in SOURCES:
+        arrays = Path(data_dir or "").expanduser() / f"{name}.npz"
+        if data_dir is not None and arrays.is_file():
+            return _named(name, read_npz(arrays))
         return read_prepared(name, data_dir, download)
     if name.lower().endswith(".npz"):
         return read_npz(name)
     raise ValueError(
         f"`name` must be one of {', '.join(NAMES)}, or a path that ends in .npz. "
         f"Received: name={name!r}.{closest(name, NAMES)}"
+    )
+
+
+def _named(name: str, found: Dataset) -> Dataset:
+    """Return the arrays of a file with all that goes with a set's name."""
+    source = SOURCES[name]
+    return dataclasses.replace(
+        found, preprocessing=source.preprocessing, terms=source.terms
     )

@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 
 import dlgn_keras.data
 from dlgn_keras.data import NAMES, load
+from dlgn_keras.data.prepared import SOURCES
 
 
 def images_of(x, y):
@@ -123,3 +124,18 @@ print(data.load({path!r}))
     done = without(refused, code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Dataset(") == 2
+
+
+def test_a_folder_of_npz_files_serves_a_name(tmp_path):
+    digits = load("digits")
+    parts = ("x_train", "y_train", "x_test", "y_test")
+    np.savez(tmp_path / "cifar10.npz", **{k: getattr(digits, k) for k in parts})
+    found = load("cifar10", data_dir=tmp_path)
+    np.testing.assert_array_equal(found.x_train, digits.x_train)
+    assert found.name == "cifar10"
+    assert found.preprocessing == SOURCES["cifar10"].preprocessing
+    assert found.terms == SOURCES["cifar10"].terms
+    own = load(tmp_path / "cifar10.npz")
+    assert own.preprocessing != found.preprocessing
+    with pytest.raises(FileNotFoundError, match="'mnist' is not in"):
+        load("mnist", data_dir=tmp_path, download=False)

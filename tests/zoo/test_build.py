@@ -1,6 +1,5 @@
 """build.py: what is wanted, in order; stopped and gone on; whole folders only."""
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import build
 import manifest
 import numpy as np
 import pytest
-import sets
 import shelf
 
 from dlgn_keras import data
@@ -127,18 +125,6 @@ def test_the_ratio_follows_the_twin(tiny_zoo):
     assert shelf.refresh(out) == []
 
 
-def test_an_npz_gives_the_same_data_as_the_name(tmp_path):
-    digits = data.load("digits")
-    images = {k: getattr(digits, k) for k in ("x_train", "y_train", "x_test", "y_test")}
-    np.savez(tmp_path / "mnist.npz", **images)
-    found = sets.load_set("mnist", str(tmp_path))
-    assert found.name == "mnist"
-    assert found.preprocessing.raw_range == (0, 255)
-    np.testing.assert_array_equal(found.x_train, digits.x_train)
-    named = sets.load_set("digits", str(tmp_path))
-    assert dataclasses.asdict(named)["terms"] == digits.terms
-
-
 WITHOUT = """
 import runpy, sys
 
@@ -165,7 +151,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def run_build(checkout, tmp_path, minutes, *names):
     environ = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"}
     script = str(checkout / "zoo" / "build.py")
-    options = ["--minutes", minutes, "--seeds", "1", "--data", "."]
+    options = ["--minutes", minutes, "--seeds", "1", "--data-dir", "."]
     places = ["--out", "zoo", "--runs", "runs"]
     return subprocess.run(
         [sys.executable, "-c", WITHOUT, script, *names, *options, *places],
@@ -177,10 +163,7 @@ def run_build(checkout, tmp_path, minutes, *names):
     )
 
 
-def test_it_builds_with_jax_numpy_and_an_npz_alone_and_goes_on(checkout, tmp_path):
-    digits = data.load("digits").take(200, 40)
-    images = {k: getattr(digits, k) for k in ("x_train", "y_train", "x_test", "y_test")}
-    np.savez(tmp_path / "digits.npz", **images)
+def test_it_builds_without_tensorflow_and_goes_on(checkout, tmp_path):
     name = "dgn_frnpf_fc_digits"
 
     first = run_build(checkout, tmp_path, "0.001", name)
