@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale", default="small", help="small (minutes on two cores) or paper"
     )
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
-    parser.add_argument("--rows", default="", help="comma-separated; all if empty")
+    parser.add_argument(
+        "--rows", default="", help="comma-separated: row, or row/label; all if empty"
+    )
     parser.add_argument("--out", default="runs/reproduce", help="folder; goes on there")
     add_data_dir(parser)
     add_recipe_options(parser, leave_out=("family", "seed", "regime", "gates_from"))

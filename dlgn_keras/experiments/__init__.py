@@ -68,7 +68,8 @@ def reproduce(
         scale: "small", minutes on two CPU cores with narrower nets on smaller
             data, or "paper", the published set-up.
         seeds: number of seeds, 0, 1, ...
-        rows: names of the table's rows to make; none means all.
+        rows: names of the table's rows to make, or "row/label" for the lines of a
+            row with that label ("gconv-adam/DNN"); none means all.
         data_dir: where tensorflow-datasets finds prepared data.
         progress: whether to tell on stderr what goes on.
         changes: fields of `Recipe` set in every run, such as `{"epochs": 2}`.

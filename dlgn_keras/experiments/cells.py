@@ -8,7 +8,7 @@ from typing import Any
 
 from dlgn_keras.experiments.keep import BEST, kept_model
 from dlgn_keras.experiments.runs import Keep, Runs
-from dlgn_keras.messages import closest
+from dlgn_keras.messages import check_choice
 from dlgn_keras.skeletons import Conv, Dense, Skeleton, walk
 from dlgn_keras.training import Recipe, Result
 
@@ -96,17 +96,38 @@ def describe(skeleton: Any) -> str:
 def select(cells: Sequence[Cell], rows: Sequence[str] | None) -> list[Cell]:
     """Return the cells of the named rows, or all of them.
 
+    Args:
+        cells: to choose from.
+        rows: names of rows, or "row/label" for the cells of a row with that label.
+
     Raises:
-        ValueError: a row there is none of, with the closest match.
+        ValueError: a row or label there is none of, with the closest match.
+
+    Example:
+        >>> from dlgn_keras.experiments import EXPERIMENTS
+        >>> from dlgn_keras.experiments.cells import select
+        >>> cells = EXPERIMENTS["families"].cells("small")
+        >>> len(select(cells, ["c4gap-digits"]))
+        3
+        >>> len(select(cells, ["c4gap-digits/DNN", "c4gap-digits/DLGN"]))
+        2
     """
-    known = list(dict.fromkeys(cell.labels["row"] for cell in cells))
-    for row in rows or ():
-        if row not in known:
-            raise ValueError(
-                f"`rows` must be of {', '.join(known)}. "
-                f"Received: {row!r}.{closest(row, known)}"
-            )
-    return [cell for cell in cells if not rows or cell.labels["row"] in rows]
+    chosen: list[Cell] = []
+    for name in rows or ():
+        row, _, label = name.partition("/")
+        check_choice("rows", row, dict.fromkeys(cell.labels["row"] for cell in cells))
+        found = [cell for cell in cells if cell.labels["row"] == row]
+        if label:
+            check_choice("rows", name, [f"{row}/{x}" for x in _labels(found)])
+            found = [cell for cell in found if label in _labels([cell])]
+        chosen += found
+    return [cell for cell in cells if not rows or cell in chosen]
+
+
+def _labels(cells: Sequence[Cell]) -> list[str]:
+    """Return what tells the cells of a row from each other."""
+    found = [x for cell in cells for key, x in cell.labels.items() if key != "row"]
+    return list(dict.fromkeys(found))
 
 
 def change(cells: Sequence[Cell], changes: dict[str, Any]) -> list[Cell]:

@@ -132,3 +132,19 @@ def test_an_unknown_field_or_row_is_answered_with_the_closest():
         change([Cell({"row": "a"}, DGN)], {"epoch": 1})
     with pytest.raises(ValueError, match="Did you mean 'fc-adam'"):
         select([Cell({"row": "fc-adam"}, DGN)], ["fc-adm"])
+
+
+def test_a_row_or_some_lines_of_it_can_be_chosen():
+    cells = [
+        Cell({"row": row, "family": family}, DGN)
+        for row in ("a", "b")
+        for family in ("DNN", "DGN")
+    ]
+
+    def names(rows):
+        return ["".join(cell.labels.values()) for cell in select(cells, rows)]
+
+    assert names([]) == names(["b", "a"]) == ["aDNN", "aDGN", "bDNN", "bDGN"]
+    assert names(["b/DGN", "a"]) == ["aDNN", "aDGN", "bDGN"]
+    with pytest.raises(ValueError, match=r"one of b/DNN, b/DGN\..*'b/DG'"):
+        select(cells, ["b/DG"])
