@@ -10,7 +10,7 @@ from dlgn_keras.data import Dataset
 from dlgn_keras.presets.files import RUNS, read_json
 from dlgn_keras.training import Recipe, Result
 
-CURVES = ("loss", "accuracy", "test_accuracy")
+CURVES = ("epoch", "loss", "accuracy", "test_accuracy")
 FAMILY_TEXT = {
     "dnn": "A ReLU network (DNN)",
     "dgn": "A deep gated network (DGN), gating and value network trained together",

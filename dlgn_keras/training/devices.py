@@ -106,6 +106,10 @@ def device_name() -> str:
     """Return the device that new tensors lie on, as the backend names it."""
     device = getattr(keras.ops.zeros(()), "device", "cpu")
     kind = getattr(device, "device_kind", "")
+    if getattr(device, "type", "") == "cuda":  # torch's own device does not say
+        import torch
+
+        kind = torch.cuda.get_device_name(device)
     return f"{device} {kind}".strip()
 
 

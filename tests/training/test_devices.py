@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from few_digits import digits
 
 from dlgn_keras.cli import main
 from dlgn_keras.training import Recipe, fit, load_data, load_trained
-from dlgn_keras.training.devices import join_hosts
+from dlgn_keras.training.devices import device_name, join_hosts
 
 RECIPE = Recipe(
     skeleton="fc:depth=2,width=8", batch_norm=True, augmentation="shift_flip",
@@ -136,3 +137,12 @@ def test_bad_options_are_refused_by_the_command_line(options, message, capsys):
         code = stop.code
     assert code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_gpu_is_named_on_torch_too(monkeypatch):
+    import torch
+
+    zeros = types.SimpleNamespace(device=torch.device("cuda:0"))
+    monkeypatch.setattr(keras.ops, "zeros", lambda shape: zeros)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
+    assert device_name() == "cuda:0 NVIDIA H100"
