@@ -71,7 +71,12 @@ ONLY_IN = {
         "kernels/frameworks",
         "interpret/gradients",
     ),
-    "torch": ("training/captured", "kernels/frameworks", "interpret/gradients"),
+    "torch": (
+        "training/captured",
+        "training/devices",
+        "kernels/frameworks",
+        "interpret/gradients",
+    ),
     "psutil": ("kernels", "training", "tuning"),
     "rich": ("commands", "training", "kernels", "experiments", "tuning"),
 }
