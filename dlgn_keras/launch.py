@@ -73,7 +73,7 @@ def import_keras_quietly() -> None:
         os.dup2(held_back.fileno(), 2)
         try:
             importlib.import_module("keras")
-        except BaseException:
+        except BaseException:  # an interruption too; it goes on
             held_back.seek(0)
             os.write(terminal, held_back.read())
             raise

@@ -107,6 +107,7 @@ def draw(runs: list[dict[str, Any]], name: str, path: Path) -> None:
     left, right = figure.subplots(1, 2)
     for run in runs:
         curves, label = run["curves"], f"seed {run['seed']}"
+        # Older records hold every epoch, and no list of them.
         epochs = curves.get("epoch") or range(1, len(curves["loss"]) + 1)
         left.plot(epochs, curves["loss"], linewidth=1, label=label)
         errors = [100 * (1 - accuracy) for accuracy in curves["test_accuracy"]]

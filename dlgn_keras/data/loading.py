@@ -68,9 +68,10 @@ def load(
     if name in BUNDLED:
         return BUNDLED[name]()
     if name in SOURCES:
-        arrays = Path(data_dir or "").expanduser() / f"{name}.npz"
-        if data_dir is not None and arrays.is_file():
-            return _named(name, read_npz(arrays))
+        if data_dir is not None:
+            arrays = Path(data_dir).expanduser() / f"{name}.npz"
+            if arrays.is_file():
+                return _named(name, read_npz(arrays))
         return read_prepared(name, data_dir, download)
     if name.lower().endswith(".npz"):
         return read_npz(name)

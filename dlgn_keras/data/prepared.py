@@ -134,7 +134,7 @@ def _prepare(name: str, builder: Any, download: bool) -> None:
         try:
             builder.download_and_prepare()
             return
-        except Exception as error:
+        except Exception as error:  # of any library on the way
             if isinstance(error, OSError) and not isinstance(error, RequestException):
                 raise  # a full disk or a folder without rights: no question of network
             cause = error

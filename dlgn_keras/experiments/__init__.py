@@ -70,7 +70,7 @@ def reproduce(
         seeds: number of seeds, 0, 1, ...
         rows: names of the table's rows to make, or "row/label" for the lines of a
             row with that label ("gconv-adam/DNN"); none means all.
-        data_dir: where tensorflow-datasets finds prepared data.
+        data_dir: tensorflow-datasets folder, or one with <name>.npz.
         progress: whether to tell on stderr what goes on.
         changes: fields of `Recipe` set in every run, such as `{"epochs": 2}`.
 

@@ -11,7 +11,7 @@ from dlgn_keras.experiments import figures
 from dlgn_keras.experiments.cells import describe, mean_std
 from dlgn_keras.experiments.experiment import Call, Experiment
 from dlgn_keras.experiments.tables import Table
-from dlgn_keras.messages import closest
+from dlgn_keras.messages import check_choice
 from dlgn_keras.models import DGN
 from dlgn_keras.skeletons import Skeleton, parse
 
@@ -31,11 +31,7 @@ def run(call: Call) -> Table:
     """Compare the kernels of random nets with hard gates, at several widths."""
     rows = call.rows or tuple(SKELETONS)
     for row in rows:
-        if row not in SKELETONS:
-            raise ValueError(
-                f"`rows` must be of {', '.join(SKELETONS)}. "
-                f"Received: {row!r}.{closest(row, SKELETONS)}"
-            )
+        check_choice("rows", row, SKELETONS)
     if call.changes:
         raise ValueError(
             "`changes` must be empty: ntk-npk trains nothing. "

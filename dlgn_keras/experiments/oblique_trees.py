@@ -31,7 +31,7 @@ from dlgn_keras.experiments.oblique_setups import (
     READ,
 )
 from dlgn_keras.experiments.tables import Table
-from dlgn_keras.messages import closest
+from dlgn_keras.messages import check_choice
 from dlgn_keras.training import Recipe, load_trained, named_recipe
 from dlgn_keras.training.files import read_json, write_json
 
@@ -74,11 +74,7 @@ class Study:
     def run(self) -> Table:
         rows = self.call.rows or (("sdi",) if self.call.scale == "small" else PUBLISHED)
         for row in rows:
-            if row not in PUBLISHED:
-                raise ValueError(
-                    f"`rows` must be of {', '.join(PUBLISHED)}. "
-                    f"Received: {row!r}.{closest(row, PUBLISHED)}"
-                )
+            check_choice("rows", row, PUBLISHED)
         for name in ("family", "shallow", "value", "value_input", "seed", "data"):
             if name in self.call.changes:
                 raise ValueError(

@@ -29,7 +29,7 @@ class Runs:
 
     Args:
         out: folder of all experiments; runs lie in its subfolder "runs".
-        data_dir: where tensorflow-datasets finds prepared data.
+        data_dir: tensorflow-datasets folder, or one with <name>.npz.
         progress: whether to tell on stderr what goes on.
     """
 

@@ -61,7 +61,7 @@ def fit(
         out: run folder, for recipe.json, checkpoint.npz, log.csv, model.keras
             and result.json; None keeps nothing on disk.
         dataset: data to use in place of `recipe.data`, already split.
-        data_dir: where tensorflow-datasets finds prepared data.
+        data_dir: tensorflow-datasets folder, or one with <name>.npz.
         devices: how many devices share every batch; None takes all there are.
         progress: whether to show a progress line.
         tensorboard: whether to write TensorBoard logs into the folder.

@@ -38,7 +38,7 @@ def fit_many(
         recipes: what to train. Rates may differ where the schedule is constant: only
             there is the rate a number that the optimizer holds.
         dataset: data to use in place of the recipes' own, already split.
-        data_dir: where tensorflow-datasets finds prepared data.
+        data_dir: tensorflow-datasets folder, or one with <name>.npz.
 
     Returns:
         A Result per recipe; its seconds are an even share of all.

@@ -45,7 +45,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
             function from `keras_tuner.HyperParameters` to a dictionary of values.
         validation: share or number of training examples held out for the
             objective, if the data has no validation part of its own.
-        data_dir: where tensorflow-datasets finds prepared data.
+        data_dir: tensorflow-datasets folder, or one with <name>.npz.
         fields: further fields of the Recipe that stay as they are, such as
             `epochs=20` or `seed=1`.
 
