@@ -144,7 +144,7 @@ class Part(NamedTuple):
 
 
 def part_in_batches(
-    first: int, labels: np.ndarray, share: Share | None = None, largest: int = 500
+    first: int, labels: np.ndarray, share: Share | None = None, largest: int = 512
 ) -> Part:
     """Return the examples from place `first` of the resident data on, in batches.
 
@@ -152,7 +152,9 @@ def part_in_batches(
         first: place of the part's first example.
         labels: (n,) class numbers of the part.
         share: the part of every batch that this process feeds.
-        largest: most examples a batch, if the devices can share that many evenly.
+        largest: most examples a batch, if the devices can share that many evenly;
+            512 is the batch of the recipes for accelerators, and XLA tunes a shape
+            once.
     """
     share = share or Share()
     size = -(-min(largest, len(labels)) // share.devices) * share.devices
