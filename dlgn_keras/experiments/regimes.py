@@ -15,7 +15,7 @@ PUBLISHED = {
     "gconv-adam": (80.32, 67.09, 67.08, 77.12, 79.68),
 }
 REGIMES = ("DNN", "FRNPF(II)", "FRNPF(DI)", "DLNPF", "FLNPF")
-BEST_GATES = "FLNPF, best epoch's gates"
+BEST_GATES = "FLNPF (best epoch's gates)"
 
 # Narrow nets on 8 x 8 digits.
 SMALL = {

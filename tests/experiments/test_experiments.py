@@ -91,7 +91,7 @@ def test_flnpf_copies_the_very_dnn_of_its_row():
         flnpf = _find("regimes", row=row, regime="FLNPF")
         assert flnpf.gates_of == _find("regimes", row=row, regime="DNN").recipe
         assert flnpf.gates_epoch is None
-        theirs = _find("regimes", row=row, regime="FLNPF, best epoch's gates")
+        theirs = _find("regimes", row=row, regime="FLNPF (best epoch's gates)")
         assert theirs == dataclasses.replace(
             flnpf, labels=theirs.labels, gates_epoch=BEST
         )
