@@ -8,7 +8,7 @@ import numpy as np
 
 from dlgn_keras import gates as gate_functions
 from dlgn_keras.data.preprocessing import Preprocessing
-from dlgn_keras.layers import Gated
+from dlgn_keras.layers import ChannelRescaling, Gated
 from dlgn_keras.messages import check_choice, check_count
 from dlgn_keras.models.raw_inputs import ChecksRawInputs
 from dlgn_keras.models.readable import Site, check_inputs
@@ -219,13 +219,14 @@ def check_arguments(
 def preprocess(inputs: Any, preprocessing: Preprocessing | None) -> Any:
     """Apply `x * scale + offset`, and leave the inputs if there is none.
 
-    Not by `keras.layers.Rescaling`: under Keras' channels-first setting it takes
-    numbers per channel along another axis than these models' last.
+    By a layer of a name of its own: Keras numbers bare operations, and its
+    second "add" would be the "add_1" of a skeleton.
     """
     if preprocessing is None:
         return inputs
-    scale = np.asarray(preprocessing.scale, "float32")
-    return inputs * scale + np.asarray(preprocessing.offset, "float32")
+    return ChannelRescaling(
+        preprocessing.scale, preprocessing.offset, dtype="float32", name="preprocessing"
+    )(inputs)
 
 
 def as_float32(logits: Any) -> Any:

@@ -124,6 +124,21 @@ def test_preprocessing_by_channel_runs_along_the_last_axis(family, rng):
     assert_close(net.value_inputs(x), by_hand)
 
 
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_a_residual_model_is_made_as_often_as_one_likes(family):
+    """Keras numbers what has no name: its second "add" must not meet our "add_1"."""
+    for _ in range(3):
+        net = dk.models.FAMILIES[family](
+            dk.skeletons.resnet(8, (2, 2, 2)),
+            (8, 8, 3),
+            2,
+            preprocessing=dk.data.Preprocessing(1 / 255, 0.5),
+        )
+        net = type(net).from_config(net.get_config())
+    names = [operation.name for operation in net.operations]
+    assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize("network", ["value", "gating"])
 def test_a_perturbed_weight_would_be_seen(network, rng):
     """Broken twin: the comparison with NumPy fails when one weight is off."""

@@ -13,10 +13,20 @@ import dlgn_keras as dk
 LAST = {"data_format": "channels_last"}
 
 
-def residual():
+def one_number():
+    return layers.Rescaling(0.5, offset=0.1)
+
+
+def by_channel():
+    return keras.Sequential(
+        [layers.Rescaling(2.0, 0.3), dk.layers.ChannelRescaling([0.5, 0.2], [0.1, -1])]
+    )
+
+
+def residual(rescaling):
     """Two blocks, batch norms with and without what they may have, a rescaling."""
     inputs = keras.Input((6, 6, 2))
-    x = layers.Rescaling(0.5, offset=0.1)(inputs)
+    x = rescaling()(inputs)
     x = layers.Conv2D(4, 3, padding="same", use_bias=False, **LAST)(x)
     x = layers.ReLU()(layers.BatchNormalization(epsilon=1e-2)(x))
     y = layers.Conv2D(4, 3, padding="same", activation="relu", **LAST)(x)
@@ -31,9 +41,13 @@ def residual():
     return keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
 
 
-@pytest.mark.parametrize("family", ["dgn", "dlgn"])
-def test_on_a_skeleton_a_twin_has_the_same_logits_gates_and_contributions(family, rng):
-    model = residual()
+@pytest.mark.parametrize(
+    ("family", "rescaling"), [("dgn", one_number), ("dlgn", by_channel)]
+)
+def test_on_a_skeleton_a_twin_has_the_same_logits_gates_and_contributions(
+    family, rescaling, rng
+):
+    model = residual(rescaling)
     tiny.shake(model)
     twin = dk.disentangle(model, family)
     x = foreign.examples(rng, model)

@@ -54,6 +54,7 @@ PREPROCESSING = frozenset(
 )
 # Of ours: affine where no gate is given.
 OURS = {
+    ours.ChannelRescaling: 1,
     ours.GatedDense: 1,
     ours.GatedConv1D: 1,
     ours.GatedConv2D: 1,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from dlgn_keras.layers import ChannelRescaling
 from dlgn_keras.models.functional.graph import STEP, Graph, Step
 from dlgn_keras.models.functional.kinds import (
     ELEMENTWISE_OPS,
@@ -16,7 +17,7 @@ from dlgn_keras.models.functional.kinds import (
     kind_of,
 )
 
-SCALERS = (keras.layers.Rescaling, keras.layers.Normalization)
+SCALERS = (ChannelRescaling, keras.layers.Rescaling, keras.layers.Normalization)
 
 
 class Found(NamedTuple):

@@ -209,18 +209,17 @@ class _Reader:
         return norm, gated, end
 
     def preprocessing(self) -> Preprocessing | None:
-        scale, offset = 1.0, 0.0
+        scale, offset = np.float64(1), np.float64(0)
         for k in range(1, self.graph.value_input + 1):
             kind, config = self.described(k)
-            if kind != "Rescaling" or np.ndim(config["scale"]):
+            along_channels = kind == "ChannelRescaling"
+            if not along_channels and (kind != "Rescaling" or np.ndim(config["scale"])):
                 raise self.refuse(k, f"({kind}) is no preprocessing by one number")
-            scale, offset = (
-                scale * config["scale"],
-                offset * config["scale"] + config["offset"],
-            )
+            factor = np.asarray(config["scale"])
+            scale, offset = scale * factor, offset * factor + config["offset"]
         if not self.graph.value_input:
             return None
-        return Preprocessing(scale, offset)
+        return Preprocessing(scale.tolist(), offset.tolist())
 
 
 def _square(size: Any) -> int | None:
