@@ -1,5 +1,6 @@
 """Keras layers of gated networks, each usable alone."""
 
+from dlgn_keras.layers.applied_gate import AppliedGate
 from dlgn_keras.layers.channel_rescaling import ChannelRescaling
 from dlgn_keras.layers.gated import Affine, Gated
 from dlgn_keras.layers.gated_conv import GatedConv1D, GatedConv2D
@@ -14,6 +15,7 @@ GatedConv = GatedConv2D
 
 __all__ = [
     "Affine",
+    "AppliedGate",
     "ChannelRescaling",
     "Gated",
     "GatedAdd",

@@ -120,6 +120,16 @@ def test_a_dnn_read_as_a_functional_model_has_the_dual_it_has_by_its_skeleton(
     assert_close(other.bias, one.bias)
 
 
+def test_a_loaded_model_may_have_the_names_that_keras_gives_first():
+    """As in a new process: its own operations are "multiply" and "add" already."""
+    keras.utils.clear_session()
+    model = foreign.build("everything")
+    assert {"multiply", "add"} <= {operation.name for operation in model.operations}
+    keras.utils.clear_session()
+    twin = dk.disentangle(model)
+    assert twin.output_shape == model.output_shape
+
+
 def test_a_dlgn_twin_is_linear_in_its_gating_network_and_says_what_it_averages(rng):
     model = foreign.build("everything")
     with pytest.warns(UserWarning, match="average pooling there, in pool, global"):

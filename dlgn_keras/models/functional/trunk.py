@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from dlgn_keras.layers import (
+    AppliedGate,
     LinearGate,
     PiecewiseGate,
     SelectedPooling,
@@ -92,18 +93,16 @@ def value_answer(graph: Graph, gates: dict[str, Any]) -> Answer:
 
     def answer(step: Step, z: Any) -> Any:
         config = graph.layers[step.layer]["config"]
+        # By layers of a step's own name: Keras numbers bare operations, and its
+        # "multiply" may be one of the model's.
+        options = {"dtype": config["dtype"], "name": step.name}
         if step.kind == "pool":
-            layer = SelectedPooling(
-                **_windows(config),
-                keepdims=config.get("keepdims", False),
-                dtype=config["dtype"],
-                name=step.name,
-            )
+            keepdims = config.get("keepdims", False)
+            layer = SelectedPooling(**_windows(config), keepdims=keepdims, **options)
             return layer([z, gates[step.name]])
-        out = z * gates[step.name]
-        if step.name + SATURATED in gates:
-            out = out + config["max_value"] * gates[step.name + SATURATED]
-        return out
+        names = [n for n in (step.name, step.name + SATURATED) if n in gates]
+        layer = AppliedGate(config.get("max_value"), **options)
+        return layer([z, *(gates[name] for name in names)])
 
     return answer
 
