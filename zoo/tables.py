@@ -20,7 +20,8 @@ the frozen gates of the trained DNN; `dgn_frnpf`, with frozen random gates; `dlg
 all ones: what it knows of the image comes through the gates.
 
 `python zoo/build.py [names] --minutes 10` trains what the manifest wants and is not
-here, `python zoo/verify.py` measures what is, `python zoo/generate.py` writes this.
+here, `dlgn-keras zoo verify --accuracy` measures anew what is, `python zoo/generate.py`
+writes this page.
 
 Accuracies are those after the last epoch, mean ± standard deviation over seeds where
 there are several; the weights in a folder are those of the first seed.

@@ -108,6 +108,8 @@ def _push(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    import keras
+
     wanted = arguments.names or [row.folder for row in presets()]
     if not wanted:
         raise ValueError("No presets. Set DLGN_KERAS_ZOO to a zoo's folder.")
@@ -120,30 +122,25 @@ def _verify(arguments: argparse.Namespace) -> int:
                 if name not in sets:
                     sets[name] = data.load(name, data_dir=arguments.data_dir)
                 dataset = sets[name]
-            found.append({**verify(preset, dataset)._asdict(), "problem": None})
+            row = {**verify(preset, dataset)._asdict(), "problem": None}
         except (ValueError, FileNotFoundError) as error:
-            found.append({"name": str(preset), "problem": " ".join(str(error).split())})
-    bad = [row for row in found if row["problem"]]
+            row = {"name": str(preset), "problem": " ".join(str(error).split())}
+        found.append(row)
+        if not arguments.json:
+            print(_verified(row), flush=True)
+        keras.backend.clear_session()  # or every model so far stays in memory
+    good = sum(not row["problem"] for row in found)
     if arguments.json:
         print(json.dumps(found))
     else:
-        _print_verified(found)
-    return 1 if bad else 0
+        backend = keras.backend.backend()
+        print(f"{good} of {len(found)} presets hold on {backend}.")
+    return 0 if good == len(found) else 1
 
 
-def _print_verified(found: list[dict]) -> None:
-    for row in found:
-        if row["problem"]:
-            print(f"{row['name']}: {row['problem']}")
-    good = [row for row in found if not row["problem"]]
-    rows = [
-        [
-            row["name"],
-            f"{row['golden_error']:.1e}",
-            "-" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f}",
-        ]
-        for row in good
-    ]
-    if rows:
-        print_table(["preset", "golden error", "test accuracy %"], rows)
-    print(f"{len(good)} of {len(found)} presets hold.")
+def _verified(row: dict) -> str:
+    if row["problem"]:
+        return f"{row['name']}: {row['problem']}"
+    accuracy = row["accuracy"]
+    measured = "" if accuracy is None else f", test accuracy {100 * accuracy:.2f} %"
+    return f"{row['name']}: golden logits within {row['golden_error']:.1e}{measured}"

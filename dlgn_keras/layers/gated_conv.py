@@ -55,11 +55,15 @@ class GatedConv(Gated):
     def _spatial(self, shape: tuple) -> tuple:
         return shape[2:] if self.data_format == "channels_first" else shape[1:-1]
 
+    @property
+    def _pointwise(self) -> bool:
+        return set(self.kernel_size) == {1}
+
     def make_affine(self, options: dict[str, Any]) -> keras.layers.Layer:
         return self.convolution(
             self.filters,
             self.kernel_size,
-            strides=self.strides,
+            strides=1 if self._pointwise else self.strides,
             padding="valid" if self.padding == "circular" else self.padding,
             data_format="channels_last",
             **options,
@@ -75,6 +79,11 @@ class GatedConv(Gated):
     def apply_affine(self, z: Any) -> Any:
         first = self.data_format == "channels_first"
         z = ops.moveaxis(z, 1, -1) if first else z
+        if self._pointwise:
+            # What a stride skips is skipped here: of few channels, oneDNN's strided
+            # convolution writes past its buffers on the way back (its issue 6035),
+            # and torch on a CPU ends in a crash or in wrong gradients.
+            z = z[(slice(None), *(slice(None, None, s) for s in self.strides))]
         q = self.affine(self._wrap(z) if self.padding == "circular" else z)
         return ops.moveaxis(q, -1, 1) if first else q
 

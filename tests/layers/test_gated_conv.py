@@ -2,6 +2,7 @@
 
 import itertools
 
+import keras
 import numpy as np
 import oracle
 import pytest
@@ -112,6 +113,24 @@ def test_gated_conv_keeps_the_keras_contract(
         folder=tmp_path,
         reference=in_numpy,
     )
+
+
+@pytest.mark.parametrize(("channels", "strides"), [(3, 2), (5, (1, 2)), (8, 2)])
+def test_a_strided_window_of_one_learns_from_what_it_sees(channels, strides, rng):
+    """One step against the gradient in NumPy; few channels crashed torch on CPUs."""
+    layer = GatedConv2D(3, 1, strides, data_format="channels_last", use_bias=False)
+    z = rng.normal(size=(4, 8, 6, channels)).astype("float32")
+    model = keras.Sequential([keras.Input(z.shape[1:]), layer])
+    y = rng.normal(size=(4, *model.output_shape[1:])).astype("float32")
+    kernel = ops.convert_to_numpy(layer.affine.kernel).copy()
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    model.fit(z, y, batch_size=4, epochs=1, verbose=0)
+
+    down, right = layer.strides
+    seen = z[:, ::down, ::right].astype(float)
+    error = 2 * (seen @ kernel[0, 0] - y) / y.size
+    expected = kernel - 0.1 * np.einsum("nijc,nijf->cf", seen, error)
+    assert_close(layer.affine.kernel, expected)
 
 
 def test_a_circular_shift_of_the_image_shifts_the_output_and_only_so_when_circular(rng):
