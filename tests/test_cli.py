@@ -116,7 +116,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert line.startswith(f"dlgn-keras {arguments[0]}: ")
     assert expected in line
     assert received in line
-    assert not list(tmp_path.rglob("result.json"))
+    assert not list(tmp_path.rglob("*.json"))
 
 
 def test_gates_that_clash_in_shape_are_named(tmp_path, capsys):

@@ -86,7 +86,7 @@ def fit(
     folder = None
     if out is not None:
         folder = make_folder(out) if writes else Path(out)
-        _claim(folder, recipe, writes)
+        _check_same_run(folder, recipe)
         finished = _finished(folder, dataset)
         if finished is not None:
             return finished
@@ -95,6 +95,9 @@ def fit(
     with computing_in(recipe.precision), share_batches(devices, batch_size) as share:
         run = Run(recipe, dataset, batch_size, share)
         if folder is not None:
+            stored = folder / "recipe.json"
+            if writes and not stored.is_file():  # not earlier: a refused run owns none
+                write_text(stored, recipe.to_json())
             run.resume(folder / "checkpoint.npz")
         shown = progress and writes
         logged = folder / "tensorboard" if tensorboard and folder and writes else None
@@ -108,12 +111,10 @@ def fit(
     return result
 
 
-def _claim(folder: Path, recipe: Recipe, writes: bool) -> None:
-    """Write the recipe into the folder; refuse a folder of another one."""
+def _check_same_run(folder: Path, recipe: Recipe) -> None:
+    """Refuse a folder that another recipe has begun."""
     stored = folder / "recipe.json"
     if not stored.is_file():
-        if writes:
-            write_text(stored, recipe.to_json())
         return
     other = Recipe.from_file(stored)
     if other.fingerprint != recipe.fingerprint:
