@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from dlgn_keras.commands.saved import MODEL_HELP, load_model
+from dlgn_keras.commands.saved import MODEL_HELP, class_names_of, load_model
 from dlgn_keras.interpret.report import load_image, report
 from dlgn_keras.presets import presets
 
@@ -19,7 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a model to stand beside it; a preset's DNN if left out, or none",
     )
     parser.add_argument("--target", type=int, default=None, help="class to explain")
-    parser.add_argument("--classes", default=None, help="comma-separated class names")
+    parser.add_argument(
+        "--classes",
+        default=None,
+        help="comma-separated names of the classes; default: those of the data set",
+    )
     parser.add_argument("--paths", type=int, default=8, help="how many top paths")
 
 
@@ -36,7 +40,10 @@ def run(arguments: argparse.Namespace) -> None:
     net = load_model(arguments.model)
     beside = arguments.twin or twin_of(arguments.model)
     twin = None if beside in (None, "none") else load_model(beside)
-    names = arguments.classes.split(",") if arguments.classes else None
+    if arguments.classes:
+        names = arguments.classes.split(",")
+    else:
+        names = class_names_of(arguments.model, net)
     page = report(
         net,
         arguments.images,

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from dlgn_keras import data
 from dlgn_keras.models import GatedModel
 from dlgn_keras.presets import from_preset
+from dlgn_keras.presets.files import read_metadata
+from dlgn_keras.presets.find import find
 from dlgn_keras.training import load_trained
 from dlgn_keras.training.result import Result
 
@@ -28,3 +31,18 @@ def data_of(name: str, given: str | None) -> str:
     if (Path(name) / "result.json").is_file():
         return Result.load(name).recipe["data"]
     raise ValueError(f"`--data` must name a data set for {name!r}. Received: none.")
+
+
+def class_names_of(name: str, net: GatedModel) -> tuple[str, ...] | None:
+    """Return the names of a loaded model's classes, where its data set has any."""
+    if (Path(name) / "result.json").is_file():
+        trained_on = Result.load(name).recipe["data"]
+    elif name.endswith(".keras"):
+        return None
+    else:
+        trained_on = read_metadata(find(name)).get("data", {}).get("name")
+    try:
+        names = data.class_names(trained_on)
+    except ValueError:  # the user's own set
+        return None
+    return names if len(names) == net.num_classes else None

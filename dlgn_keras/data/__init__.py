@@ -4,7 +4,7 @@ from dlgn_keras.data.checks import check_arrays
 from dlgn_keras.data.dataset import Dataset
 from dlgn_keras.data.discs import DiscData, discs
 from dlgn_keras.data.generate import ObliqueData, oblique_tree
-from dlgn_keras.data.loading import NAMES, load
+from dlgn_keras.data.loading import NAMES, class_names, load
 from dlgn_keras.data.oblique_sets import ObliqueDataset, oblique_dataset
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.data.trees import ObliqueTree
@@ -18,6 +18,7 @@ __all__ = [
     "ObliqueTree",
     "Preprocessing",
     "check_arrays",
+    "class_names",
     "discs",
     "load",
     "oblique_dataset",

@@ -85,5 +85,34 @@ def _named(name: str, found: Dataset) -> Dataset:
     """Return the arrays of a file with all that goes with a set's name."""
     source = SOURCES[name]
     return dataclasses.replace(
-        found, preprocessing=source.preprocessing, terms=source.terms
+        found,
+        num_classes=len(source.class_names),
+        class_names=source.class_names,
+        preprocessing=source.preprocessing,
+        terms=source.terms,
+    )
+
+
+def class_names(name: str) -> tuple[str, ...]:
+    """Return the names of the classes of a named data set, without reading it.
+
+    Args:
+        name: digits, mnist, cifar10 or cifar100.
+
+    Raises:
+        ValueError: a set whose classes have no names.
+
+    Example:
+        >>> from dlgn_keras import data
+        >>> data.class_names("cifar10")[3]
+        'cat'
+    """
+    if name in BUNDLED:
+        return BUNDLED[name]().class_names
+    if name in SOURCES:
+        return SOURCES[name].class_names
+    named = (*BUNDLED, *SOURCES)
+    raise ValueError(
+        f"`name` must be one of {', '.join(named)}. "
+        f"Received: name={name!r}.{closest(name, named)}"
     )

@@ -22,11 +22,29 @@ class Source(NamedTuple):
     url: str
     preprocessing: Preprocessing
     terms: str
+    class_names: tuple[str, ...]
 
 
 _CIFAR_TERMS = (
     "A. Krizhevsky, V. Nair and G. Hinton. No licence is stated; cite A. Krizhevsky, "
     "Learning Multiple Layers of Features from Tiny Images, 2009."
+)
+_CIFAR10_CLASSES = tuple(
+    "airplane automobile bird cat deer dog frog horse ship truck".split()
+)
+_CIFAR100_CLASSES = tuple(
+    """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy
+    bridge bus butterfly camel can castle caterpillar cattle chair chimpanzee clock
+    cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
+    forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion
+    lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange
+    orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+    possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
+    snail snake spider squirrel streetcar sunflower sweet_pepper table tank
+    telephone television tiger tractor train trout tulip turtle wardrobe whale
+    willow_tree wolf woman worm
+    """.split()
 )
 # Means and deviations per channel, of the training images divided by 255.
 SOURCES = {
@@ -35,6 +53,7 @@ SOURCES = {
         Preprocessing(scale=1 / 255, raw_range=(0, 255)),
         "Y. LeCun, C. Cortes and C. J. C. Burges, The MNIST Database of Handwritten "
         "Digits, http://yann.lecun.com/exdb/mnist.",
+        tuple("0123456789"),
     ),
     "cifar10": Source(
         "https://www.cs.toronto.edu/~kriz/",
@@ -42,6 +61,7 @@ SOURCES = {
             mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)
         ),
         _CIFAR_TERMS,
+        _CIFAR10_CLASSES,
     ),
     "cifar100": Source(
         "https://www.cs.toronto.edu/~kriz/",
@@ -49,6 +69,7 @@ SOURCES = {
             mean=(0.5071, 0.4865, 0.4409), std=(0.2673, 0.2564, 0.2762)
         ),
         _CIFAR_TERMS,
+        _CIFAR100_CLASSES,
     ),
 }
 
@@ -76,12 +97,11 @@ def read_prepared(
         _prepare(name, builder, download)
     with quiet():
         parts = _read(name, builder)
-    labels: Any = builder.info.features
     source = SOURCES[name]
     return Dataset(
         name=name,
-        num_classes=labels["label"].num_classes,
-        class_names=tuple(labels["label"].names),
+        num_classes=len(source.class_names),
+        class_names=source.class_names,
         preprocessing=source.preprocessing,
         terms=source.terms,
         **parts,

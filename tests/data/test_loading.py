@@ -10,7 +10,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 import dlgn_keras.data
-from dlgn_keras.data import NAMES, load
+from dlgn_keras.data import NAMES, class_names, load
 from dlgn_keras.data.prepared import SOURCES
 
 
@@ -135,7 +135,17 @@ def test_a_folder_of_npz_files_serves_a_name(tmp_path):
     assert found.name == "cifar10"
     assert found.preprocessing == SOURCES["cifar10"].preprocessing
     assert found.terms == SOURCES["cifar10"].terms
+    assert found.class_names == class_names("cifar10")
     own = load(tmp_path / "cifar10.npz")
     assert own.preprocessing != found.preprocessing
+    assert own.class_names == tuple("0123456789")
     with pytest.raises(FileNotFoundError, match="'mnist' is not in"):
         load("mnist", data_dir=tmp_path, download=False)
+
+
+def test_names_of_classes_are_known_without_the_data():
+    assert class_names("digits") == load("digits").class_names
+    with pytest.raises(ValueError, match="Did you mean 'cifar10'"):
+        class_names("cifar")
+    with pytest.raises(ValueError, match="must be one of digits, mnist"):
+        class_names("sdi")

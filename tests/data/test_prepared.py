@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from dlgn_keras.data import load
+from dlgn_keras.data import class_names, load
 from dlgn_keras.data.prepared import SOURCES, quiet
 
 SIZES = {"train": 50, "test": 11}
@@ -75,6 +75,13 @@ def test_the_pictures_come_back_in_order(whole):
     assert mnist.num_classes == 10
     assert mnist.class_names == tuple("0123456789")
     assert mnist.preprocessing.apply(mnist.x_train).max() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("name", "count"), [("cifar10", 10), ("cifar100", 100)])
+def test_the_names_of_the_classes_are_in_the_archives_order(name, count):
+    names = class_names(name)
+    assert list(names) == sorted(set(names))
+    assert len(names) == count
 
 
 def test_the_variable_for_the_folder_is_honoured(tmp_path):

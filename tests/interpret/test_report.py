@@ -16,7 +16,9 @@ from PIL import Image
 import dlgn_keras as dk
 from dlgn_keras import interpret
 from dlgn_keras.cli import main
+from dlgn_keras.commands.saved import class_names_of, load_model
 from dlgn_keras.data import Preprocessing
+from dlgn_keras.presets.files import read_metadata, seal
 
 
 def build(family, channels=3, **options):
@@ -124,6 +126,31 @@ def test_the_command_writes_the_page_with_the_presets_dnn_beside(tmp_path, capsy
     assert set(Reader(out.read_text()).data["numbers"]) == {"0/DLGN", "0/paths"}
     assert main(["explain", "dlgn_fc_digits", str(tmp_path / "no.png")]) == 2
     assert "No image file" in capsys.readouterr().err
+
+
+def test_the_command_calls_the_classes_by_the_data_sets_names(tmp_path):
+    path, _ = saved(tmp_path, "RGB")
+    net = dk.DLGN(dk.skeletons.c4gap(4, depth=2), (8, 8, 3), 10)
+    folder = net.save_to_preset(tmp_path / "mine")
+    seal(folder, {**read_metadata(folder), "data": {"name": "cifar10"}})
+    command = ["explain", str(folder), str(path), "--out", str(tmp_path / "page.html")]
+    assert main(command) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert all(name in page for name in dk.data.class_names("cifar10"))
+    assert main([*command, "--classes", ",".join("abcdefghij")]) == 0
+    assert "airplane" not in (tmp_path / "page.html").read_text()
+
+
+def test_names_are_those_of_what_a_model_was_trained_on(tmp_path):
+    run = str(tmp_path / "run")
+    recipe = dk.training.Recipe("dlgn", "fc:depth=1,width=4", epochs=1, num_train=100)
+    dk.training.fit(recipe, run, progress=False)
+    net = load_model(run)
+    assert class_names_of(run, net) == tuple("0123456789")
+    net.save(tmp_path / "net.keras")
+    assert class_names_of(str(tmp_path / "net.keras"), net) is None
+    other = dk.from_preset("dlgn_fc_digits", num_classes=3)
+    assert class_names_of("dlgn_fc_digits", other) is None
 
 
 def test_a_broken_run_leaves_no_page(rng, tmp_path, monkeypatch):
