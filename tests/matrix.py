@@ -37,6 +37,9 @@ ONCE = (
     "kernels/test_tiles.py",
     "models/test_quantized.py",
     "paths",
+    "presets/test_command.py",
+    "presets/test_download.py",
+    "presets/test_find.py",
     "presets/test_push.py",
     "skeletons",
     "test_backends.py",
@@ -48,6 +51,7 @@ ONCE = (
     "trees",
     "training/test_classifier.py",
     "tuning",
+    "zoo/test_build.py",
 )
 ONCE_ON = ("jax", "torch", "tensorflow")  # the first of these there is
 

@@ -10,7 +10,7 @@ from dlgn_keras.interpret.graph import check_model, value_graph
 from dlgn_keras.interpret.passes import run_passes
 from dlgn_keras.interpret.transposed import PullBack, array, fold, pull_back
 from dlgn_keras.messages import check_count
-from dlgn_keras.models import DisentangledModel, GatedModel
+from dlgn_keras.models import DisentangledModel, GatedModel, predict_arrays
 
 
 class Explanation(NamedTuple):
@@ -183,8 +183,7 @@ class ValueWalk:
             gates = net.gates(x, batch_size=size)
             values = Forward(self.nodes, self.parameters, gates, z)
             inputs = [z, gates]
-            network: Any = net.value_network
-            logits = network.predict(inputs, batch_size=size, verbose=0)
+            logits = predict_arrays(net.value_network, inputs, size)
         return State(z, gates, np.asarray(logits, "float32"), values)
 
     def back(self, state: State, target: np.ndarray, keep: bool = False) -> PullBack:

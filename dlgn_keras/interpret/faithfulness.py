@@ -12,7 +12,7 @@ import numpy as np
 from dlgn_keras.interpret.attributions import METHODS, Attribution, baseline
 from dlgn_keras.interpret.graph import check_model
 from dlgn_keras.messages import check_choice, check_count
-from dlgn_keras.models import GatedModel
+from dlgn_keras.models import GatedModel, predict_arrays
 from dlgn_keras.skeletons import Flatten, walk
 
 
@@ -245,5 +245,4 @@ def score_methods(
 
 
 def _predict(net: GatedModel) -> Any:
-    model: Any = net
-    return lambda x: np.asarray(model.predict(x, batch_size=256, verbose=0))
+    return lambda x: predict_arrays(net, x, batch_size=256)

@@ -14,7 +14,7 @@ from dlgn_keras.interpret.forward import Forward
 from dlgn_keras.interpret.graph import value_graph
 from dlgn_keras.interpret.transposed import Folded, pull_back
 from dlgn_keras.layers import Gated
-from dlgn_keras.models import GatedModel
+from dlgn_keras.models import GatedModel, predict_arrays
 
 PREDICTED = -1
 
@@ -33,7 +33,7 @@ def run_passes(
     target = np.full(len(x), PREDICTED) if target is None else target
     passes: Any = net.view("passes", lambda: Passes(net))
     inputs = [z, target.astype("int32")]
-    return passes.predict(inputs, batch_size=batch_size, verbose=0)
+    return predict_arrays(passes, inputs, batch_size)
 
 
 class Passes(keras.Model):

@@ -6,6 +6,7 @@ from dlgn_keras.models.families import DGN, DLGN, DNN, FAMILIES
 from dlgn_keras.models.functional import DisentangledModel
 from dlgn_keras.models.functional.to_skeleton import as_gated_model
 from dlgn_keras.models.gated_model import GatedModel, Site
+from dlgn_keras.models.predicting import predict_arrays
 from dlgn_keras.models.shallow import shallow_skeletons
 from dlgn_keras.models.walker import Network, value_model
 
@@ -24,6 +25,7 @@ __all__ = [
     "collapse",
     "copy_network",
     "disentangle",
+    "predict_arrays",
     "shallow_skeletons",
     "value_model",
 ]

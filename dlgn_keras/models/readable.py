@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from dlgn_keras.models.predicting import predict_arrays
 from dlgn_keras.models.served import QUANTIZED, Served
 
 
@@ -62,7 +63,7 @@ class Readable(Served):
             "pre_activations",
             lambda: keras.Model(self.input, self._parts.pre_activations),
         )
-        q = view.predict(self.raw_inputs(x), batch_size=batch_size, verbose=0)
+        q = predict_arrays(view, self.raw_inputs(x), batch_size)
         names = [name for name, _ in self.sites if name in q]
         return {name: np.asarray(q[name], "float32") for name in names}
 

@@ -163,3 +163,20 @@ def test_a_model_with_every_argument_of_its_own_survives_saving(rng, tmp_path):
         kernels(fresh)["gating/conv_2"],
         kernels(type(net).from_config(net.get_config()))["gating/conv_2"],
     )
+
+
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_arrays_go_through_a_model_as_predict_takes_them(count, rng):
+    inputs = {"a": keras.Input((3,), name="a")}
+    inputs["b"] = keras.Input((5,), dtype="uint8", name="b")
+    joined = keras.layers.Concatenate()(
+        [inputs["a"], keras.ops.cast(inputs["b"], "float32")]
+    )
+    model = keras.Model(inputs, [keras.layers.Dense(2)(joined), joined])
+    x = {"a": rng.normal(size=(count, 3)), "b": rng.integers(0, 9, (count, 5), "uint8")}
+    expected = model.predict(x, batch_size=3, verbose=0)
+    found = dk.models.predict_arrays(model, x, batch_size=3)
+    for ours, keras_own in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(ours, keras_own)
+    with pytest.raises(ValueError, match="`batch_size` must be a whole number"):
+        dk.models.predict_arrays(model, x, batch_size=0)

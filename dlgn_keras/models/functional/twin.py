@@ -18,6 +18,7 @@ from dlgn_keras.models.functional.trunk import (
     value_answer,
 )
 from dlgn_keras.models.gated_model import as_float32
+from dlgn_keras.models.predicting import predict_arrays
 from dlgn_keras.models.readable import Readable, Site, check_inputs
 from dlgn_keras.models.walker import value_inputs
 
@@ -183,7 +184,7 @@ class DisentangledModel(Readable):
         view = self.view("value_inputs", self._preprocessing)
         z = x
         if graph.value_input:
-            z = view.predict(x, batch_size=batch_size, verbose=0)
+            z = predict_arrays(view, x, batch_size)
         z = np.asarray(z, "float32")
         return np.ones_like(z) if self.value_input == "ones" else z
 
