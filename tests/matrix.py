@@ -23,7 +23,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 CLOSING_LINES = 12
 PRINTING = threading.Lock()
 # What has no backend in it, or starts every backend itself: once is enough, in a run
-# of its own, so that it fills whichever core is free.
+# of its own.
 ONCE = (
     "data",
     "experiments",
@@ -76,9 +76,9 @@ def jobs(backends, arguments):
         return [(backend, backend, arguments) for backend in backends]
     ignored = [f"--ignore=tests/{name}" for name in ONCE]
     once_on = next(backend for backend in ONCE_ON if backend in backends)
-    return [
-        *((backend, backend, [*ignored, *arguments]) for backend in backends),
+    return [  # the longest first, so that no core is left alone with it
         ("once", once_on, [*(f"tests/{name}" for name in ONCE), *arguments]),
+        *((backend, backend, [*ignored, *arguments]) for backend in backends),
     ]
 
 
