@@ -15,7 +15,7 @@ MODEL_HELP = "a run folder, a .keras file, or a preset (see `dlgn-keras zoo list
 
 def load_model(name: str) -> GatedModel:
     """Return the trained model of a run folder, a .keras file or a preset."""
-    if name.endswith(".keras") or (Path(name) / "model.keras").is_file():
+    if _is_saved(name):
         return load_trained(name)
     if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
         raise FileNotFoundError(
@@ -26,23 +26,33 @@ def load_model(name: str) -> GatedModel:
 
 def data_of(name: str, given: str | None) -> str:
     """Return the data set to use: the given one, or what a run was trained on."""
-    if given is not None:
-        return given
-    if (Path(name) / "result.json").is_file():
-        return Result.load(name).recipe["data"]
-    raise ValueError(f"`--data` must name a data set for {name!r}. Received: none.")
+    found = _data_of_run(name) if given is None else given
+    if found is None:
+        raise ValueError(f"`--data` must name a data set for {name!r}. Received: none.")
+    return found
 
 
 def class_names_of(name: str, net: GatedModel) -> tuple[str, ...] | None:
     """Return the names of a loaded model's classes, where its data set has any."""
-    if (Path(name) / "result.json").is_file():
-        trained_on = Result.load(name).recipe["data"]
-    elif name.endswith(".keras"):
-        return None
+    if _is_saved(name):
+        trained_on = _data_of_run(name)
     else:
         trained_on = read_metadata(find(name)).get("data", {}).get("name")
+    if trained_on is None:
+        return None
     try:
         names = data.class_names(trained_on)
     except ValueError:  # the user's own set
         return None
     return names if len(names) == net.num_classes else None
+
+
+def _is_saved(name: str) -> bool:
+    return name.endswith(".keras") or (Path(name) / "model.keras").is_file()
+
+
+def _data_of_run(name: str) -> str | None:
+    """Return what the run in a folder was trained on, if its record is there."""
+    if (Path(name) / "result.json").is_file():
+        return Result.load(name).recipe["data"]
+    return None

@@ -94,7 +94,7 @@ def _named(name: str, found: Dataset) -> Dataset:
 
 
 def class_names(name: str) -> tuple[str, ...]:
-    """Return the names of the classes of a named data set, without reading it.
+    """Return the names of the classes of a named data set, be it there or not.
 
     Args:
         name: digits, mnist, cifar10 or cifar100.

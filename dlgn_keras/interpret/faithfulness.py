@@ -91,8 +91,8 @@ def deletion_curves(
     """
     check_choice("mode", mode, ("deletion", "insertion"))
     check_count("steps", steps)
-    x, zero = np.asarray(x, "float32"), baseline(net)
-    target, predict = np.asarray(target, int), _predict(net)
+    x, zero = net.raw_inputs(x).astype("float32"), baseline(net)
+    target = np.asarray(target, int)
     place = x.shape[1:-1] if x.ndim > 2 else x.shape[1:]
     scores = np.asarray(maps, np.float64).reshape(len(x), *place, -1).sum(-1)
     order = np.argsort(-scores.reshape(len(x), -1), axis=1, kind="stable")
@@ -103,7 +103,8 @@ def deletion_curves(
     for step in range(steps + 1):
         changed = rank < round(step * order.shape[1] / steps)
         kept = changed if mode == "insertion" else ~changed
-        logits = predict(np.where(kept, x, zero)).astype(np.float64)
+        logits = predict_arrays(net, np.where(kept, x, zero), batch_size=256)
+        logits = logits.astype(np.float64)
         odds = np.exp(logits - logits.max(1, keepdims=True))
         curves.append(odds[np.arange(len(x)), target] / odds.sum(1))
     return np.stack(curves, axis=1)
@@ -242,7 +243,3 @@ def score_methods(
             cells,
         )
     return rows
-
-
-def _predict(net: GatedModel) -> Any:
-    return lambda x: predict_arrays(net, x, batch_size=256)

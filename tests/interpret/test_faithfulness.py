@@ -65,6 +65,14 @@ def test_curves_begin_and_end_at_the_image_and_the_baseline(rng, small):
     assert_close(gone[:, -1], come[:, 0])
 
 
+def test_images_out_of_the_raw_range_are_told(rng):
+    pixels = Preprocessing(1 / 255, raw_range=(0, 255))
+    net = dk.DNN(dk.skeletons.c4gap(3, depth=2), (8, 8, 1), 4, preprocessing=pixels)
+    x = rng.uniform(size=(2, 8, 8, 1))
+    with pytest.warns(UserWarning, match="raw"):
+        faithfulness.deletion_curves(net, x, [0, 1], x, steps=2)
+
+
 def test_half_way_the_best_half_of_the_pixels_is_gone(rng, small):
     x = rng.normal(size=(1, 8, 8, 1)).astype("float32")
     maps = np.arange(64.0).reshape(1, 8, 8, 1)

@@ -147,6 +147,8 @@ def test_names_are_those_of_what_a_model_was_trained_on(tmp_path):
     dk.training.fit(recipe, run, progress=False)
     net = load_model(run)
     assert class_names_of(run, net) == tuple("0123456789")
+    (tmp_path / "run" / "result.json").unlink()  # killed between model and record
+    assert class_names_of(run, net) is None
     net.save(tmp_path / "net.keras")
     assert class_names_of(str(tmp_path / "net.keras"), net) is None
     other = dk.from_preset("dlgn_fc_digits", num_classes=3)
