@@ -24,7 +24,7 @@ class Entry:
         setting: <skeleton>_<data>; presets of a setting are twins.
         fields: the recipe's fields, without a seed.
         seeds: how many runs its accuracy is the mean of.
-        needs_accelerator: whether a CPU would take days.
+        needs_accelerator: whether a CPU would take many hours, or days.
     """
 
     name: str
