@@ -10,6 +10,7 @@ from dlgn_keras.tuning.hypermodel import GatedHyperModel
 from dlgn_keras.tuning.importance import importance
 from dlgn_keras.tuning.results import Tuned
 from dlgn_keras.tuning.searching import search
+from dlgn_keras.tuning.spaces import GATED_ONLY
 from dlgn_keras.tuning.study_plots import draw_study
 from dlgn_keras.tuning.trials import free_memory
 
@@ -30,7 +31,7 @@ def study(
         out: folder; a search in a folder of its own per label.
         vary: a recipe field and values: the best recipe of each family that has
             it is trained again at each value, all else held, with
-            `retrain_seeds` seeds, and measured on the validation part.
+            `retrain_seeds` seeds, at least one, and measured on the validation part.
         retrain_seeds: runs of the best recipe, and of each varied one.
         command: what makes the same again, for the record.
         options: of `search`, the same for all.
@@ -39,6 +40,8 @@ def study(
         What is written to study.json: per label the best trial, all trials, the
         importances and the varied runs. table.md and matters.png are beside it.
     """
+    if vary:
+        _check_varied(*vary, hypermodels, retrain_seeds)
     folder = make_folder(out)
     found: dict[str, Any] = {"command": command, "families": {}}
     for label, hypermodel in hypermodels.items():
@@ -48,15 +51,36 @@ def study(
         if tuned is None:
             raise ValueError("`role` must be alone: a study leads its searches itself.")
         entry = {**tuned.summary(), "importance": importance(tuned.rows)}
-        if vary and not (hypermodel.base.family == "dnn" and vary[0] == "beta"):
+        if vary and _has(hypermodel, vary[0]):
             entry["varied"] = _varied(tuned, hypermodel, *vary, retrain_seeds)
         entry |= {"recipe": tuned.best.to_config(), "rows": tuned.rows}
         found["families"][label] = entry
     found["environment"] = environment()
     write_json(folder / "study.json", found)
     write_text(folder / "table.md", table(found))
-    draw_study(found, folder / "matters.png")
+    draw_study(found, folder / "matters.png", over=vary[0] if vary else "beta")
     return found
+
+
+def _has(hypermodel: GatedHyperModel, name: str) -> bool:
+    return hypermodel.base.family != "dnn" or name not in GATED_ONLY
+
+
+def _check_varied(
+    name: str,
+    values: Sequence[Any],
+    hypermodels: dict[str, GatedHyperModel],
+    seeds: int,
+) -> None:
+    """Refuse what would fail after hours of search."""
+    if seeds < 1:
+        raise ValueError(
+            "`vary` needs `retrain_seeds` (--retrain) of at least 1. "
+            f"Received: retrain_seeds={seeds}."
+        )
+    for hypermodel in hypermodels.values():
+        for value in values if _has(hypermodel, name) else ():
+            hypermodel.base.replace(**{name: value})
 
 
 def _varied(

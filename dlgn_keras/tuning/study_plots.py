@@ -116,6 +116,8 @@ def _importances(axes: Any, entries: dict[str, Any], styles: dict[str, Any]) -> 
             capsize=2,
             label=f"{label.upper()} (out of bag {entry['out_of_bag']:.2f})",
         )
+    if not known:
+        axes.text(0.5, 0.5, "too few trials to tell", ha="center", va="center")
     axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
     axes.set_xlabel("importance for a trial's rank")
 
@@ -124,10 +126,11 @@ def _varied(axes: Any, varied: dict[str, Any], styles: dict[str, Any]) -> None:
     name = ""
     for label, entry in varied.items():
         name, values = entry["name"], entry["values"]
+        numbers = all(type(v) in (int, float) for v in values)
         runs = entry["validation_accuracies"]
         deviations = [100 * statistics.stdev(r) if len(r) > 1 else 0.0 for r in runs]
         axes.errorbar(
-            values,
+            values if numbers else [str(v) for v in values],
             [100 * statistics.fmean(r) for r in runs],
             yerr=deviations,
             color=styles[label][0],
@@ -135,6 +138,6 @@ def _varied(axes: Any, varied: dict[str, Any], styles: dict[str, Any]) -> None:
             capsize=2,
             label=f"best {label.upper()}, else unchanged",
         )
-        if all(isinstance(v, int | float) for v in values):
+        if numbers:
             _scale(axes, values, ticks=True)
     axes.set(xlabel=name.replace("_", " "), ylabel="validation accuracy (%)")

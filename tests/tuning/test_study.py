@@ -1,0 +1,71 @@
+"""A study, from the command to its table: families side by side, one field varied."""
+
+import json
+
+import pytest
+
+import dlgn_keras as dk
+from dlgn_keras.cli import main
+
+TINY = ["--skeleton", "fc:depth=1", "--epochs", "1", "--num-train", "100"]
+TINY += ["--num-test", "50", "--algorithm", "grid", "--retrain", "1"]
+
+
+def study(tmp_path, *more):
+    space = tmp_path / "space.json"
+    space.write_text('{"width": [4, 12], "value_input": ["input", "ones"]}')
+    out = tmp_path / "out"
+    command = ["tune", "--families", "dnn,dlgn", "--space", str(space), *TINY, *more]
+    assert main([*command, "--out", str(out)]) == 0
+    return out
+
+
+def runs_of(folder):
+    """{run folder: its record}."""
+    return {
+        path.parent: json.loads(path.read_text())
+        for path in folder.rglob("result.json")
+        if (path.parent / "recipe.json").exists()
+    }
+
+
+def test_each_family_is_tuned_and_one_field_varied(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # the board as on a terminal
+    out = study(tmp_path, "--vary", "value_input=input,ones")
+    told = capsys.readouterr()
+    assert "4 finished" in told.err  # the DLGN's board; a DNN has no value input
+    assert "DLGN" in told.out
+
+    found = json.loads((out / "study.json").read_text())["families"]
+    assert [sum(e["trials"].values()) for e in found.values()] == [2, 4]
+    assert "varied" not in found["dnn"]
+    varied = found["dlgn"]["varied"]
+    assert (varied["name"], varied["values"]) == ("value_input", ["input", "ones"])
+    # What is told is what the runs themselves recorded.
+    recorded = {
+        dk.training.Recipe.from_file(folder / "recipe.json").value_input: [
+            record["test_accuracy"]
+        ]
+        for folder, record in runs_of(out / "dlgn" / "varied").items()
+    }
+    assert recorded == dict(
+        zip(varied["values"], varied["validation_accuracies"], strict=True)
+    )
+    # The best recipe's own value, trained by the same seed: the retrained figure.
+    best = found["dlgn"]["recipe"]["value_input"]
+    retrained = found["dlgn"]["retrained"]["validation_accuracy"]
+    assert recorded[best] == [pytest.approx(retrained)]
+    assert (out / "matters.png").read_bytes().startswith(b"\x89PNG")
+
+    stamps = {folder: (folder / "result.json").stat() for folder in runs_of(out)}
+    table = (out / "table.md").read_text()
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [
+        "DNN",
+        "DLGN",
+    ]
+    study(tmp_path, "--vary", "value_input=input,ones")  # nothing is trained again
+    again = {folder: (folder / "result.json").stat() for folder in runs_of(out)}
+    assert {k: v.st_mtime_ns for k, v in stamps.items()} == {
+        k: v.st_mtime_ns for k, v in again.items()
+    }
+    assert (out / "table.md").read_text() == table
