@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = ("tensorflow", "jax", "torch")
 CLOSING_LINES = 12
 PRINTING = threading.Lock()
-# What has no backend in it, or starts every backend itself: once is enough, in a run
-# of its own.
+# What has no backend in it, or starts every backend itself: once is enough, in runs of
+# their own.
 ONCE = (
     "data",
     "experiments",
@@ -44,15 +44,13 @@ ONCE = (
     "skeletons",
     "test_backends.py",
     "test_cli.py",
-    "test_docs.py",
-    "test_doctests.py",
     "test_imports.py",
-    "test_notebooks.py",
     "trees",
     "training/test_classifier.py",
     "tuning",
     "zoo/test_build.py",
 )
+DOCS = ("test_docs.py", "test_doctests.py", "test_notebooks.py")
 ONCE_ON = ("jax", "torch", "tensorflow")  # the first of these there is
 
 
@@ -74,12 +72,15 @@ def jobs(backends, arguments):
     """(name, backend, pytest's arguments) of each run; as given, if paths are given."""
     if any((ROOT / part.partition("::")[0]).exists() for part in arguments):
         return [(backend, backend, arguments) for backend in backends]
-    ignored = [f"--ignore=tests/{name}" for name in ONCE]
+    ignored = [f"--ignore=tests/{name}" for name in (*ONCE, *DOCS)]
     once_on = next(backend for backend in ONCE_ON if backend in backends)
-    return [  # the longest first, so that no core is left alone with it
-        ("once", once_on, [*(f"tests/{name}" for name in ONCE), *arguments]),
-        *((backend, backend, [*ignored, *arguments]) for backend in backends),
+    by_backend = [(b, b, [*ignored, *arguments]) for b in backends]
+    once, docs = [
+        (name, once_on, [*(f"tests/{part}" for part in parts), *arguments])
+        for name, parts in (("once", ONCE), ("docs", DOCS))
     ]
+    # The short ones last, so that no core is left alone with a long one.
+    return [*by_backend[:2], once, *by_backend[2:], docs]
 
 
 def run(name, backend, arguments, threads):
