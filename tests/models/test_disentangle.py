@@ -290,6 +290,47 @@ def test_all_that_cannot_be_converted_is_named_before_anything_is_built(monkeypa
         assert part in message
 
 
+def odd():
+    """More that is none, in ways that are rarer."""
+    inputs = keras.Input((4,))
+    x = layers.Dense(4, activation=layers.PReLU(), name="fused")(inputs)
+    x = layers.ReLU(threshold=1.0, negative_slope=0.1, name="bent")(x)
+    x = Subclassed(name="inner")(x)
+    x = keras.ops.add(x, keras.Variable(np.ones(4, "float32")))
+    x = dk.layers.LinearGate(name="gate")(x)
+    return keras.Model(inputs, layers.Dense(3)(x), name="odd")
+
+
+def test_the_rarer_ones_are_named_too():
+    with pytest.raises(ValueError, match="`model` 'odd' cannot be converted") as told:
+        dk.disentangle(odd())
+    message = str(told.value)
+    for part in (
+        "fused (Dense) has PReLU as its activation: call it on its own",
+        "bent (ReLU) has no gates: `threshold` must be 0",
+        "inner (Subclassed) is a subclassed model, its graph unknown",
+        "reads a variable",
+        "gate (LinearGate) is gated already",
+    ):
+        assert part in message
+    assert ".." not in message
+
+
+def test_every_spelling_of_a_relu_is_read(rng):
+    inputs = keras.Input((4,))
+    x = layers.Dense(5, activation=layers.LeakyReLU(0.2))(inputs)
+    x = layers.Dense(5, activation=layers.ReLU(max_value=2.0))(x)
+    x = layers.Dense(5, activation="leaky_relu")(x)
+    x = layers.Dense(5, activation=keras.ops.relu6)(keras.ops.leaky_relu(-x, 0.3))
+    x = keras.ops.relu6(8 * layers.Dense(5)(x))
+    model = keras.Model(inputs, layers.Dense(3)(x), name="spellings")
+    twin = dk.disentangle(model)
+    x = foreign.examples(rng, model)
+    assert_close(tiny.forward(twin, x), foreign.logits(model, x))
+    gates = twin.gates(x)
+    assert len([name for name in gates if not name.endswith("_saturated")]) == 6
+
+
 def two_inputs():
     a, b = keras.Input((2,)), keras.Input((2,))
     return keras.Model([a, b], layers.ReLU()(layers.Add()([a, b])))

@@ -94,10 +94,8 @@ def kind_of(layer: Any, args: tuple, tensors: list) -> Kind:
     cls = type(layer)
     if not isinstance(layer, keras.layers.Layer):
         return _kind_of_operation(layer, args, tensors)
-    if cls in OURS:
-        if len(tensors) == OURS[cls]:
-            return Kind("affine")
-        return Kind("no", reason="is gated already")
+    if cls in OURS and len(tensors) == OURS[cls]:
+        return Kind("affine")
     if cls in FUSED:
         return _fused(layer)
     if cls in AFFINE:
@@ -118,6 +116,8 @@ def kind_of(layer: Any, args: tuple, tensors: list) -> Kind:
         return Kind("no", reason="wraps another layer, which is not looked into")
     if isinstance(layer, keras.layers.Lambda):
         return Kind("no", reason="holds code, of which nothing is known")
+    if cls.__module__.startswith("dlgn_keras."):
+        return Kind("no", reason="is gated already")
     if cls.__module__.split(".")[0] == "keras":
         return Kind("no", reason="is neither affine at inference nor ReLU-like")
     return Kind("no", reason="is a layer of your own, of which nothing is known")
@@ -166,7 +166,7 @@ def _site(numbers: Activation) -> Kind:
     full = {"negative_slope": 0.0, "max_value": None, "threshold": 0.0, **numbers}
     problem = piecewise_problem(**full)
     if problem:
-        return Kind("no", reason=f"has no gates: {problem}")
+        return Kind("no", reason=f"has no gates: {problem.rstrip('.')}")
     return Kind("site", full)
 
 
