@@ -10,8 +10,12 @@ import importlib.util
 import os
 import sys
 import tempfile
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader
+from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import Any
 
 
 def is_command_line(argv: Sequence[str]) -> bool:
@@ -62,21 +66,54 @@ def _is_installed(package: str) -> bool:
 def import_keras_quietly() -> None:
     """In the dlgn-keras program, keep TensorFlow's start-up lines off the terminal.
 
-    They come from compiled code that ignores Python's settings. Whatever was
-    held back is shown if the import fails.
+    They come from compiled code that ignores Python's settings, and under JAX and
+    torch later, when Keras first asks for TensorFlow. What was held back is shown
+    if the import fails.
     """
     if not is_command_line(sys.orig_argv):
         return
+    with _held_back():
+        importlib.import_module("keras")
+    sys.meta_path.insert(0, _TensorFlowFinder)
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Keep standard error to ourselves, also from compiled code."""
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
+    with tempfile.TemporaryFile() as lines:
+        os.dup2(lines.fileno(), 2)
         try:
-            importlib.import_module("keras")
+            yield
         except BaseException:  # an interruption too; it goes on
-            held_back.seek(0)
-            os.write(terminal, held_back.read())
+            lines.seek(0)
+            os.write(terminal, lines.read())
             raise
         finally:
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+class _TensorFlowFinder:
+    """Finds TensorFlow where Python would, with a loader that holds its lines back."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        spec = PathFinder.find_spec(name) if name == "tensorflow" else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = _QuietLoader(spec.loader)
+        return spec
+
+
+class _QuietLoader(Loader):
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: Any) -> Any:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: Any) -> None:
+        module.__loader__ = module.__spec__.loader = self._loader
+        with _held_back():
+            self._loader.exec_module(module)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from dlgn_keras import __version__
+from dlgn_keras import __version__, launch
 from dlgn_keras.cli import main
 from dlgn_keras.launch import choose_backend, is_command_line
 from dlgn_keras.training import Recipe, load_trained
@@ -204,6 +204,42 @@ def test_the_backend_is_chosen_for_our_program_alone(argv, backend):
     choose_backend(argv, environ)
     assert is_command_line(argv) == (backend is not None)
     assert environ["KERAS_BACKEND"] == (backend or "tensorflow")
+
+
+@pytest.mark.parametrize(
+    ("ours", "tensorflow", "shown"),
+    [
+        (True, "", ""),
+        (True, "raise OSError('broken')", "greeting of tensorflow\n"),
+        (False, "", "greeting of keras\ngreeting of tensorflow\n"),
+    ],
+)
+def test_greetings_are_kept_off_the_terminal_unless_an_import_fails(
+    ours, tensorflow, shown, tmp_path
+):
+    for name, more in (("keras", ""), ("tensorflow", tensorflow)):
+        greet = f"import os\nos.write(2, b'greeting of {name}\\n')\n{more}\n"
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(greet)
+    program = ["python", "-m", "dlgn_keras"] if ours else ["python", "mine.py"]
+    source = (
+        "import runpy, sys\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        f"sys.orig_argv[:] = {program!r}\n"
+        f"launch = runpy.run_path({launch.__file__!r})\n"
+        "launch['import_keras_quietly']()\n"
+        "import keras\n"
+        "try:\n"
+        "    import tensorflow\n"
+        "except OSError as error:\n"
+        "    print(error)\n"
+        "else:\n"
+        "    print(tensorflow.__file__ == tensorflow.__spec__.loader.path)\n"
+    )
+    command = [sys.executable, "-c", source]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == shown
+    assert done.stdout == ("broken\n" if tensorflow else "True\n")
 
 
 def test_a_package_that_is_not_installed_is_named(tmp_path):
