@@ -5,6 +5,7 @@ import json
 from few_digits import digits
 
 import dlgn_keras as dk
+from dlgn_keras.tuning.board import show_values
 
 SPACE = {"width": [4, 8, 12], "learning_rate": [0.001, 0.01]}
 
@@ -30,4 +31,5 @@ def test_a_rung_is_trained_for_its_epochs_and_the_best_goes_on(tmp_path):
     before = max(rung, key=lambda row: row["score"])
     assert promoted["hp:tuner/trial_id"] == before["trial"]
     assert [promoted[f"hp:{n}"] for n in SPACE] == [before[f"hp:{n}"] for n in SPACE]
+    assert show_values(promoted, ["width"]) == f"width={before['hp:width']}  epochs=3"
     assert found.best.epochs == epochs[found.best_row["trial"]]
