@@ -105,16 +105,43 @@ def draw(runs: list[dict[str, Any]], name: str, path: Path) -> None:
 
     figure = Figure(figsize=(7, 2.6), layout="constrained")
     left, right = figure.subplots(1, 2)
+    losses, errors = [], []
     for run in runs:
         curves, label = run["curves"], f"seed {run['seed']}"
         # Older records hold every epoch, and no list of them.
         epochs = curves.get("epoch") or range(1, len(curves["loss"]) + 1)
+        losses += curves["loss"]
         left.plot(epochs, curves["loss"], linewidth=1, label=label)
-        errors = [100 * (1 - accuracy) for accuracy in curves["test_accuracy"]]
-        right.plot(epochs, errors, linewidth=1, label=label)
-    left.set(xlabel="epoch", ylabel="training loss", yscale="log", title=name)
-    right.set(xlabel="epoch", ylabel="test error, %", yscale="log")
-    for axis in (right.yaxis.set_major_formatter, right.yaxis.set_minor_formatter):
-        axis("{x:g}")
+        error = [100 * (1 - accuracy) for accuracy in curves["test_accuracy"]]
+        errors += error
+        right.plot(epochs, error, linewidth=1, label=label)
+    left.set(xlabel="epoch", ylabel="training loss", title=name)
+    right.set(xlabel="epoch", ylabel="test error, %")
+    _logarithmic(left, losses)
+    _logarithmic(right, errors)
     right.legend(frameon=False, fontsize="small")
     figure.savefig(path, dpi=90)
+
+
+def _logarithmic(axes: Any, values: list[float]) -> None:
+    """Draw these values over decades, ticks a reader can tell apart, a zero below."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    low, high = min(v for v in values if v > 0), max(values)
+    steps = (1.0,) if high > 300 * low else (1.0, 2.0, 5.0)
+    if high < 10 * low:
+        steps = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+    ticks = LogLocator(subs=steps)
+    axis = axes.yaxis
+    if min(values) > 0:
+        axes.set_yscale("log")
+        axis.set_major_locator(ticks)
+    else:
+        axes.set_yscale("symlog", linthresh=low, linscale=0.4)
+        axes.set_ylim(bottom=0)
+        inside = (t for t in ticks.tick_values(low, high) if low <= t <= high)
+        axes.set_yticks([0, *inside])
+        axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
