@@ -49,6 +49,7 @@ ONCE = (
     "training/test_classifier.py",
     "tuning",
     "zoo/test_build.py",
+    "zoo/test_cards.py",
 )
 DOCS = ("test_docs.py", "test_doctests.py", "test_notebooks.py")
 ONCE_ON = ("jax", "torch", "tensorflow")  # the first of these there is

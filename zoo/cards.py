@@ -130,7 +130,7 @@ def _logarithmic(axes: Any, values: list[float]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     low, high = min(v for v in values if v > 0), max(values)
     steps = (1.0,) if high > 300 * low else (1.0, 2.0, 5.0)
-    if high < 10 * low:
+    if low < high < 10 * low:
         steps = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
     ticks = LogLocator(subs=steps)
     axis = axes.yaxis
