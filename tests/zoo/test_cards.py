@@ -1,5 +1,7 @@
 """The pictures of the cards can be read."""
 
+import itertools
+
 import cards
 import pytest
 from matplotlib.figure import Figure
@@ -18,9 +20,7 @@ def labels_of(axes):
 
 
 def touching(labels):
-    return [
-        (a[2], b[2]) for a, b in zip(labels, labels[1:], strict=False) if b[0] < a[1]
-    ]
+    return [(a[2], b[2]) for a, b in itertools.pairwise(labels) if b[0] < a[1]]
 
 
 def axes_of(values):
