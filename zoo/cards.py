@@ -102,6 +102,7 @@ def ratio_text(results: dict[str, Any]) -> str:
 def draw(runs: list[dict[str, Any]], name: str, path: Path) -> None:
     """Draw loss and error over the epochs, one line per seed."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(7, 2.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -117,21 +118,25 @@ def draw(runs: list[dict[str, Any]], name: str, path: Path) -> None:
         right.plot(epochs, error, linewidth=1, label=label)
     left.set(xlabel="epoch", ylabel="training loss", title=name)
     right.set(xlabel="epoch", ylabel="test error, %")
-    _logarithmic(left, losses)
-    _logarithmic(right, errors)
+    for axes, values in ((left, losses), (right, errors)):
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        _logarithmic(axes, values)
     right.legend(frameon=False, fontsize="small")
     figure.savefig(path, dpi=90)
 
 
 def _logarithmic(axes: Any, values: list[float]) -> None:
     """Draw these values over decades, ticks a reader can tell apart, a zero below."""
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-    low, high = min(v for v in values if v > 0), max(values)
-    steps = (1.0,) if high > 300 * low else (1.0, 2.0, 5.0)
-    if low < high < 10 * low:
+    low = min((v for v in values if v > 0), default=1.0)
+    high = max(low, *values)
+    if high > 300 * low:
+        steps = (1.0,)
+    elif low < high < 10 * low:
         steps = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+    else:
+        steps = (1.0, 2.0, 5.0)
     ticks = LogLocator(subs=steps)
     axis = axes.yaxis
     if min(values) > 0:

@@ -120,8 +120,8 @@ def show_values(row: Row, names: Sequence[str]) -> str:
         'beta=2.35'
     """
     values = {name: row.get(f"hp:{name}") for name in names}
-    rung = row.get("hp:tuner/epochs")  # how long Hyperband trained it
-    values |= {} if rung is None else {"epochs": rung}
+    if "hp:tuner/epochs" in row:  # how long Hyperband trained it
+        values["epochs"] = row["hp:tuner/epochs"]
     return "  ".join(f"{k}={show_value(v)}" for k, v in values.items() if v is not None)
 
 

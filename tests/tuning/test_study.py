@@ -20,13 +20,14 @@ def study(tmp_path, *more):
     return out
 
 
-def runs_of(folder):
-    """{run folder: its record}."""
-    return {
-        path.parent: json.loads(path.read_text())
-        for path in folder.rglob("result.json")
-        if (path.parent / "recipe.json").exists()
-    }
+def records_of(folder):
+    """The records of the runs in a folder; a search's own result is none."""
+    paths = folder.rglob("result.json")
+    return [path for path in paths if (path.parent / "recipe.json").exists()]
+
+
+def written(folder):
+    return {path: path.stat().st_mtime_ns for path in records_of(folder)}
 
 
 def test_each_family_is_tuned_and_one_field_varied(tmp_path, capsys, monkeypatch):
@@ -43,10 +44,10 @@ def test_each_family_is_tuned_and_one_field_varied(tmp_path, capsys, monkeypatch
     assert (varied["name"], varied["values"]) == ("value_input", ["input", "ones"])
     # What is told is what the runs themselves recorded.
     recorded = {
-        dk.training.Recipe.from_file(folder / "recipe.json").value_input: [
-            record["test_accuracy"]
+        dk.training.Recipe.from_file(path.parent / "recipe.json").value_input: [
+            json.loads(path.read_text())["test_accuracy"]
         ]
-        for folder, record in runs_of(out / "dlgn" / "varied").items()
+        for path in records_of(out / "dlgn" / "varied")
     }
     assert recorded == dict(
         zip(varied["values"], varied["validation_accuracies"], strict=True)
@@ -57,15 +58,13 @@ def test_each_family_is_tuned_and_one_field_varied(tmp_path, capsys, monkeypatch
     assert recorded[best] == [pytest.approx(retrained)]
     assert (out / "matters.png").read_bytes().startswith(b"\x89PNG")
 
-    stamps = {folder: (folder / "result.json").stat() for folder in runs_of(out)}
+    stamps = written(out)
+    assert len(stamps) == 4  # two retrained, two varied
     table = (out / "table.md").read_text()
     assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [
         "DNN",
         "DLGN",
     ]
     study(tmp_path, "--vary", "value_input=input,ones")  # nothing is trained again
-    again = {folder: (folder / "result.json").stat() for folder in runs_of(out)}
-    assert {k: v.st_mtime_ns for k, v in stamps.items()} == {
-        k: v.st_mtime_ns for k, v in again.items()
-    }
+    assert written(out) == stamps
     assert (out / "table.md").read_text() == table

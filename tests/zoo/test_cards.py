@@ -40,6 +40,7 @@ def axes_of(values):
         [2.3, 0.1, 1e-4],
         [12.5, 0.28, 0.0],
         [1.0, 1.0],
+        [0.0, 0.0],
     ],
 )
 def test_labels_tell_the_values_and_do_not_touch(values):
