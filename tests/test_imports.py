@@ -15,12 +15,12 @@ ALL = {
     for path in ROOT.iterdir()
     if path.suffix == ".py" or (path / "__init__.py").is_file()
 } - {"__init__"}
-BASE = {"messages", "version"}
+BASE = {"tools", "version"}
 
 # unit -> the units it may import: one way, from the ground up. Units not named here
 # (the command line) stand on top and may import all.
 MAY_IMPORT = {
-    "messages": set(),
+    "tools": set(),
     "version": set(),
     "launch": set(),
     "paths": set(),  # an oracle that shares code with its subject proves nothing
@@ -78,7 +78,7 @@ ONLY_IN = {
         "interpret/gradients",
     ),
     "psutil": ("kernels", "training", "tuning"),
-    "rich": ("commands", "training", "kernels", "experiments", "tuning"),
+    "rich": ("tools", "training", "experiments", "tuning"),
 }
 
 
@@ -159,7 +159,7 @@ def test_every_rule_names_what_exists():
 @pytest.mark.parametrize(
     ("unit", "source"),
     [
-        ("paths", "from dlgn_keras.messages import closest"),
+        ("paths", "from dlgn_keras.tools.messages import closest"),
         ("layers", "from dlgn_keras import models"),
         ("layers", "def f():\n    from dlgn_keras.models import DNN"),
         ("models", "from dlgn_keras.presets import from_preset"),

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dlgn_keras.messages import closest
+from dlgn_keras.tools.messages import closest
 from dlgn_keras.training import Recipe
 from dlgn_keras.training.named import NAMED
 from dlgn_keras.training.recipe import from_dict

@@ -12,10 +12,10 @@ from dlgn_keras.commands.options import (
     default_folder,
     given_options,
 )
-from dlgn_keras.commands.tables import print_table
-from dlgn_keras.messages import check_choice, check_count
+from dlgn_keras.tools.files import make_folder, write_atomically, write_json
+from dlgn_keras.tools.messages import check_choice, check_count
+from dlgn_keras.tools.terminal import print_table
 from dlgn_keras.training import NAMED, Recipe, Result, environment, fit, load_data
-from dlgn_keras.training.files import make_folder, write_atomically, write_json
 from dlgn_keras.training.recipe import FAMILIES
 
 HEADER = [

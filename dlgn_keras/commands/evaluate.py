@@ -6,7 +6,7 @@ import json
 from dlgn_keras import data
 from dlgn_keras.commands.options import add_data_dir
 from dlgn_keras.commands.saved import MODEL_HELP, data_of, load_model
-from dlgn_keras.commands.tables import print_table
+from dlgn_keras.tools.terminal import print_table
 from dlgn_keras.training import evaluate
 
 

@@ -6,10 +6,10 @@ import json
 from dlgn_keras import data
 from dlgn_keras.commands.options import add_data_dir
 from dlgn_keras.commands.saved import MODEL_HELP, data_of, load_model
-from dlgn_keras.commands.tables import print_table
 from dlgn_keras.kernels import draw_study, study
+from dlgn_keras.tools.files import make_folder, write_atomically, write_json
+from dlgn_keras.tools.terminal import print_table
 from dlgn_keras.training import environment
-from dlgn_keras.training.files import make_folder, write_atomically, write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

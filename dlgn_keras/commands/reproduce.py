@@ -8,10 +8,10 @@ from dlgn_keras.commands.options import (
     add_recipe_options,
     given_options,
 )
-from dlgn_keras.commands.tables import print_table
 from dlgn_keras.experiments import EXPERIMENTS, reproduce
 from dlgn_keras.experiments.tables import shown
-from dlgn_keras.messages import closest
+from dlgn_keras.tools.messages import closest
+from dlgn_keras.tools.terminal import print_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from dlgn_keras.commands.options import (
     default_folder,
     given_options,
 )
-from dlgn_keras.commands.tables import print_table
+from dlgn_keras.tools.terminal import print_table
 from dlgn_keras.training import Recipe, fit, named_recipe
 from dlgn_keras.training.result import Result
 

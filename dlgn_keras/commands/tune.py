@@ -14,8 +14,8 @@ from dlgn_keras.commands.options import (
     add_recipe_options,
     given_options,
 )
-from dlgn_keras.commands.tables import print_table
-from dlgn_keras.messages import check_choice, closest
+from dlgn_keras.tools.messages import check_choice, closest
+from dlgn_keras.tools.terminal import print_table
 from dlgn_keras.training import Recipe, named_fields
 from dlgn_keras.training.recipe import FAMILIES
 

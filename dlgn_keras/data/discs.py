@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dlgn_keras.messages import check_count
+from dlgn_keras.tools.messages import check_count
 
 HALF = 1.0  # the square is [-HALF, HALF]^2
 COVER = 0.4  # share of the square that the discs cover

@@ -22,7 +22,7 @@ from dlgn_keras.experiments import (
 from dlgn_keras.experiments.experiment import SCALES, Call, Experiment
 from dlgn_keras.experiments.runs import Runs
 from dlgn_keras.experiments.tables import Table
-from dlgn_keras.messages import check_choice, check_count
+from dlgn_keras.tools.messages import check_choice, check_count
 
 _MODULES = (
     regimes,

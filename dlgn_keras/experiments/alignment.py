@@ -13,8 +13,8 @@ from dlgn_keras.experiments.experiment import Call, Experiment
 from dlgn_keras.experiments.keep import kept_model
 from dlgn_keras.experiments.tables import Table
 from dlgn_keras.skeletons import fc
+from dlgn_keras.tools.files import make_folder, write_atomically
 from dlgn_keras.training import Recipe, load_trained
-from dlgn_keras.training.files import make_folder, write_atomically
 
 CLASSES = (4, 7)
 # Data set, images in the kernel, skeleton, epochs and those looked at.

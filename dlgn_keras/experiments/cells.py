@@ -8,8 +8,8 @@ from typing import Any
 
 from dlgn_keras.experiments.keep import BEST, kept_model
 from dlgn_keras.experiments.runs import Keep, Runs
-from dlgn_keras.messages import check_choice
 from dlgn_keras.skeletons import Conv, Dense, Skeleton, walk
+from dlgn_keras.tools.messages import check_choice
 from dlgn_keras.training import Recipe, Result
 
 

@@ -15,8 +15,8 @@ from dlgn_keras.experiments.tables import Table
 from dlgn_keras.interpret import plots
 from dlgn_keras.models import GatedModel
 from dlgn_keras.skeletons import fc
+from dlgn_keras.tools.files import make_folder, write_atomically
 from dlgn_keras.training import Recipe, load_trained
-from dlgn_keras.training.files import make_folder, write_atomically
 
 # A tree whose three cuts and four leaves one can see.
 TREE = ObliqueTree(

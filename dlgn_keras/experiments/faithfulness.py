@@ -10,8 +10,8 @@ from dlgn_keras.experiments.tables import Table
 from dlgn_keras.interpret.faithfulness import Faithfulness, score_methods
 from dlgn_keras.presets import find, from_preset
 from dlgn_keras.presets.files import read_metadata
+from dlgn_keras.tools.files import write_atomically
 from dlgn_keras.training import environment
-from dlgn_keras.training.files import write_atomically
 
 # The rows are presets. Fully connected nets take no larger image: no grids.
 PRESETS = {

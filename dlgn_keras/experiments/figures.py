@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dlgn_keras.experiments.tables import Table
-from dlgn_keras.training.files import write_atomically
+from dlgn_keras.tools.files import write_atomically
 
 # Okabe and Ito's colours, with a marker each for black-and-white print.
 BLUE, ORANGE, GREEN, VERMILION, BLACK = (

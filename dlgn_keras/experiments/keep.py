@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from dlgn_keras.models import GatedModel
-from dlgn_keras.training.files import write_atomically
+from dlgn_keras.tools.files import write_atomically
 
 BEST = "best"  # the first epoch with the highest test accuracy, as some papers choose
 

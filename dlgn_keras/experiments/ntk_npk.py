@@ -11,9 +11,9 @@ from dlgn_keras.experiments import figures
 from dlgn_keras.experiments.cells import describe, mean_std
 from dlgn_keras.experiments.experiment import Call, Experiment
 from dlgn_keras.experiments.tables import Table
-from dlgn_keras.messages import check_choice
 from dlgn_keras.models import DGN
 from dlgn_keras.skeletons import Skeleton, parse
+from dlgn_keras.tools.messages import check_choice
 
 # Row -> skeleton with its width left open. In a chain of weight layers the
 # expected tangent kernel is a number times the path kernel; with skips it is not.

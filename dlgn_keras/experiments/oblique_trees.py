@@ -31,9 +31,9 @@ from dlgn_keras.experiments.oblique_setups import (
     READ,
 )
 from dlgn_keras.experiments.tables import Table
-from dlgn_keras.messages import check_choice
+from dlgn_keras.tools.files import read_json, write_json
+from dlgn_keras.tools.messages import check_choice
 from dlgn_keras.training import Recipe, load_trained, named_recipe
-from dlgn_keras.training.files import read_json, write_json
 
 TREE, TREE_FITTED = "DLGN-DT", "DLGN-DT, fitted"
 

@@ -12,8 +12,8 @@ import keras
 
 from dlgn_keras.data import Dataset
 from dlgn_keras.experiments.keep import BEST, KeepModels, kept_model
+from dlgn_keras.tools.files import make_folder
 from dlgn_keras.training import Recipe, Result, fit, load_data
-from dlgn_keras.training.files import make_folder
 from dlgn_keras.training.recipe import from_dict
 
 PATH_FIELDS = ("gates_from", "data")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dlgn_keras.training.files import make_folder, write_atomically, write_text
+from dlgn_keras.tools.files import make_folder, write_atomically, write_text
 
 # A pair "x mean", "x std" of columns becomes one column "x" in markdown.
 MEAN, STD = " mean", " std"

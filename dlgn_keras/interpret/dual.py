@@ -9,8 +9,8 @@ from dlgn_keras.interpret.functional import FunctionalWalk
 from dlgn_keras.interpret.graph import check_model, value_graph
 from dlgn_keras.interpret.passes import run_passes
 from dlgn_keras.interpret.transposed import PullBack, array, fold, pull_back
-from dlgn_keras.messages import check_count
 from dlgn_keras.models import DisentangledModel, GatedModel, predict_arrays
+from dlgn_keras.tools.messages import check_count
 
 
 class Explanation(NamedTuple):

@@ -21,9 +21,9 @@ from dlgn_keras.interpret.graph import (
 )
 from dlgn_keras.interpret.local import AffineUnits, filters_at
 from dlgn_keras.layers import Affine
-from dlgn_keras.messages import check_choice
 from dlgn_keras.models import GatedModel
 from dlgn_keras.skeletons import AveragePool, Conv, Residual
+from dlgn_keras.tools.messages import check_choice
 
 UNBOUNDED = 2**40
 

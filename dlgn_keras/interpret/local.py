@@ -12,8 +12,8 @@ from dlgn_keras.interpret.graph import (
     is_linear,
 )
 from dlgn_keras.interpret.transposed import array, fold, pull_back
-from dlgn_keras.messages import check_choice
 from dlgn_keras.models import GatedModel
+from dlgn_keras.tools.messages import check_choice
 
 ROWS_AT_A_TIME = 64
 

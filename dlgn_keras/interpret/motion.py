@@ -5,8 +5,8 @@ from typing import Any
 import keras
 
 from dlgn_keras.interpret.hyperplanes import Hyperplanes, hyperplanes
-from dlgn_keras.messages import check_count
 from dlgn_keras.models import GatedModel
+from dlgn_keras.tools.messages import check_count
 
 
 class HyperplaneRecorder(keras.callbacks.Callback):

@@ -13,9 +13,9 @@ from dlgn_keras.interpret.graph import (
     is_linear,
 )
 from dlgn_keras.layers import Affine
-from dlgn_keras.messages import check_count
 from dlgn_keras.models import GatedModel
 from dlgn_keras.skeletons import Dense, Flatten, Residual
+from dlgn_keras.tools.messages import check_count
 
 
 class Region(NamedTuple):

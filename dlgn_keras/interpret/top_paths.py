@@ -17,8 +17,8 @@ from dlgn_keras.interpret.dual import ValueWalk, check_target
 from dlgn_keras.interpret.graph import check_model
 from dlgn_keras.interpret.local import one_example
 from dlgn_keras.interpret.transposed import array
-from dlgn_keras.messages import check_choice, check_count
 from dlgn_keras.models import GatedModel
+from dlgn_keras.tools.messages import check_choice, check_count
 
 Unit = tuple[str, tuple[int, ...]]
 SIGNS = {"magnitude": (0, 1), "positive": (0,), "negative": (1,)}

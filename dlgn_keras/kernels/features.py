@@ -8,8 +8,8 @@ import numpy as np
 from dlgn_keras.kernels.draws import WEIGHTS, Draw, RandomNetwork
 from dlgn_keras.kernels.examples import check_examples, forward_size, read_examples
 from dlgn_keras.kernels.plan import make_plan, on_skeleton
-from dlgn_keras.kernels.progress import progress_bar
-from dlgn_keras.messages import check_choice, check_count
+from dlgn_keras.tools.messages import check_choice, check_count
+from dlgn_keras.tools.terminal import progress_bar
 
 
 class Estimate(NamedTuple):

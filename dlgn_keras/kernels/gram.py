@@ -12,7 +12,6 @@ from dlgn_keras.kernels.examples import (
     read_examples,
 )
 from dlgn_keras.kernels.plan import Plan, make_plan, on_skeleton
-from dlgn_keras.kernels.progress import progress_bar
 from dlgn_keras.kernels.recursion import arrange, block_kernel
 from dlgn_keras.kernels.store import Store, fingerprint
 from dlgn_keras.kernels.tiles import (
@@ -25,7 +24,8 @@ from dlgn_keras.kernels.tiles import (
     readable,
     threads_of,
 )
-from dlgn_keras.messages import check_count
+from dlgn_keras.tools.messages import check_count
+from dlgn_keras.tools.terminal import progress_bar
 
 LARGEST_TILE = 4096
 # Entries of the states of all pairs of a tile: about a minute of one processor, so

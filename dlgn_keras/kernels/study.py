@@ -9,7 +9,7 @@ import numpy as np
 from dlgn_keras.kernels.examples import check_examples
 from dlgn_keras.kernels.gram import npk
 from dlgn_keras.kernels.measures import alignment, effective_rank, spectrum
-from dlgn_keras.messages import check_count
+from dlgn_keras.tools.messages import check_count
 
 SHOWN_EIGENVALUES = 100
 # Okabe and Ito's colours, with a mark and a kind of line each for grey print.

@@ -14,8 +14,8 @@ import numpy as np
 
 from dlgn_keras.kernels.plan import Plan
 from dlgn_keras.kernels.recursion import arrange, block_kernel
-from dlgn_keras.messages import check_count
 from dlgn_keras.skeletons import Residual, Stage, walk
+from dlgn_keras.tools.messages import check_count
 
 FLOAT = 8  # bytes
 # Entries of a state that a block aims for: large enough for NumPy's loops, small

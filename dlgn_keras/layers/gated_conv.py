@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from dlgn_keras.layers.gated import Gated
-from dlgn_keras.messages import check_choice, check_count
+from dlgn_keras.tools.messages import check_choice, check_count
 
 PADDINGS = ("same", "valid", "circular")
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from dlgn_keras.layers.gated import Gated
-from dlgn_keras.messages import check_count
+from dlgn_keras.tools.messages import check_count
 
 
 @keras.saving.register_keras_serializable(package="dlgn_keras")

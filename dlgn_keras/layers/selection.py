@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from dlgn_keras import gates
-from dlgn_keras.messages import check_choice
+from dlgn_keras.tools.messages import check_choice
 
 
 class _Windows(keras.layers.Layer):

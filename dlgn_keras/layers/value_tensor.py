@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from dlgn_keras.messages import check_count
+from dlgn_keras.tools.messages import check_count
 
 
 @keras.saving.register_keras_serializable(package="dlgn_keras")

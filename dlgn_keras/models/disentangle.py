@@ -3,10 +3,10 @@
 import warnings
 from typing import Any
 
-from dlgn_keras.messages import check_choice
 from dlgn_keras.models.families import DGN, DLGN, DNN
 from dlgn_keras.models.functional import DisentangledModel, read
 from dlgn_keras.models.gated_model import GatedModel
+from dlgn_keras.tools.messages import check_choice
 
 
 def disentangle(

@@ -9,12 +9,12 @@ import numpy as np
 from dlgn_keras import gates as gate_functions
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.layers import ChannelRescaling, Gated
-from dlgn_keras.messages import check_choice, check_count
 from dlgn_keras.models.raw_inputs import ChecksRawInputs
 from dlgn_keras.models.readable import Site, check_inputs
 from dlgn_keras.models.stored import Stored
 from dlgn_keras.models.walker import Network, value_model
 from dlgn_keras.skeletons import Skeleton, check_input_shape, output_shapes
+from dlgn_keras.tools.messages import check_choice, check_count
 
 
 @dataclass

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from dlgn_keras.messages import check_count
+from dlgn_keras.tools.messages import check_count
 
 
 def predict_arrays(model: keras.Model, inputs: Any, batch_size: int) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from dlgn_keras.messages import check_choice
+from dlgn_keras.tools.messages import check_choice
 
 QUANTIZED = "quantized"
 

@@ -10,9 +10,9 @@ from typing import Any
 import keras
 
 from dlgn_keras.layers import ValueTensor
-from dlgn_keras.messages import check_choice
 from dlgn_keras.models.walker import value_inputs
 from dlgn_keras.skeletons import Conv, Dense, Flatten, Skeleton, walk
+from dlgn_keras.tools.messages import check_choice
 
 VALUE_INPUTS = ("input", "ones")
 VALUES = ("network", "tensor")

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dlgn_keras.messages import closest
 from dlgn_keras.presets.files import read_metadata
 from dlgn_keras.presets.find import preset_folders
+from dlgn_keras.tools.messages import closest
 
 
 class Preset(NamedTuple):

@@ -11,9 +11,9 @@ from typing import Any
 
 import keras
 
-from dlgn_keras.messages import closest
 from dlgn_keras.models import FAMILIES, GatedModel
 from dlgn_keras.presets.files import read_json
+from dlgn_keras.tools.messages import closest
 
 CLASSES = {cls.__name__: cls for cls in FAMILIES.values()}
 MODULE = "keras.initializers"

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from dlgn_keras.messages import closest
 from dlgn_keras.presets import download
 from dlgn_keras.presets.files import METADATA, read_json
+from dlgn_keras.tools.messages import closest
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 INDEX = "index.json"

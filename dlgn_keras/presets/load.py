@@ -2,12 +2,12 @@
 
 import os
 
-from dlgn_keras.messages import check_count
 from dlgn_keras.models import GatedModel
 from dlgn_keras.presets import weights
 from dlgn_keras.presets.config import build
 from dlgn_keras.presets.files import CONFIG, WEIGHTS, check_files
 from dlgn_keras.presets.find import find
+from dlgn_keras.tools.messages import check_count
 
 
 def from_preset(

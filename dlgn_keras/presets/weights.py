@@ -10,8 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from dlgn_keras.messages import check_choice
 from dlgn_keras.models import GatedModel
+from dlgn_keras.tools.messages import check_choice
 
 DTYPES = ("float16", "float32")
 

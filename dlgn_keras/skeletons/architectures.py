@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dlgn_keras.messages import check_choice, check_count, closest
 from dlgn_keras.skeletons.skeleton import Skeleton
 from dlgn_keras.skeletons.stages import (
     AveragePool,
@@ -21,6 +20,7 @@ from dlgn_keras.skeletons.stages import (
     Residual,
     Stage,
 )
+from dlgn_keras.tools.messages import check_choice, check_count, closest
 
 
 def fc(depth: int = 5, width: int = 128, batch_norm: bool = False) -> Skeleton:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from dlgn_keras.messages import check_choice, check_count, closest
+from dlgn_keras.tools.messages import check_choice, check_count, closest
 
 PADDINGS = ("same", "valid", "circular")
 

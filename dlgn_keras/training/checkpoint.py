@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from dlgn_keras.training.files import write_atomically
+from dlgn_keras.tools.files import write_atomically
 
 FORMAT = 2
 

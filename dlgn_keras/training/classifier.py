@@ -10,8 +10,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dlgn_keras.data import Dataset, Preprocessing
-from dlgn_keras.messages import check_count
 from dlgn_keras.skeletons import fc
+from dlgn_keras.tools.messages import check_count
 from dlgn_keras.training.batches import Share
 from dlgn_keras.training.recipe import Recipe
 from dlgn_keras.training.run import Run

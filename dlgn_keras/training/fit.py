@@ -9,14 +9,14 @@ import numpy as np
 from dlgn_keras import data as data_sets
 from dlgn_keras.data import Dataset
 from dlgn_keras.models import GatedModel
-from dlgn_keras.training.build import load_trained
-from dlgn_keras.training.devices import process_index, share_batches
-from dlgn_keras.training.files import (
+from dlgn_keras.tools.files import (
     make_folder,
     remove_parts,
     write_atomically,
     write_text,
 )
+from dlgn_keras.training.build import load_trained
+from dlgn_keras.training.devices import process_index, share_batches
 from dlgn_keras.training.precision import computing_in
 from dlgn_keras.training.recipe import Recipe
 from dlgn_keras.training.result import Result, data_facts

@@ -8,7 +8,7 @@ Label Function", the best set-ups that its search found.
 
 from typing import Any
 
-from dlgn_keras.messages import closest
+from dlgn_keras.tools.messages import closest
 from dlgn_keras.training.recipe import Recipe
 
 # P0: a DNN's biases everywhere, Glorot kernels, batch 32.

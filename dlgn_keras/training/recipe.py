@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dlgn_keras import gates
-from dlgn_keras.messages import check_choice, check_count, closest
 from dlgn_keras.skeletons import Skeleton, parse
+from dlgn_keras.tools.messages import check_choice, check_count, closest
 
 FAMILIES = ("dnn", "dgn", "dlgn")
 REGIMES = ("joint", "frnpf_ii", "frnpf_di", "flnpf")

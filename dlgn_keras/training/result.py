@@ -14,8 +14,8 @@ import numpy as np
 
 from dlgn_keras.data import Dataset
 from dlgn_keras.models import GatedModel
+from dlgn_keras.tools.files import read_json, write_json
 from dlgn_keras.training.devices import device_name
-from dlgn_keras.training.files import read_json, write_json
 from dlgn_keras.training.recipe import Recipe, from_dict
 from dlgn_keras.version import __version__
 

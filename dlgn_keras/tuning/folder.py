@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dlgn_keras.training.files import read_json, write_json
+from dlgn_keras.tools.files import read_json, write_json
 
 FACTS = "search.json"
 SHARED_SECONDS = 10.0  # a shared file system may show a new file late

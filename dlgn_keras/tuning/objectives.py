@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dlgn_keras.messages import check_choice
+from dlgn_keras.tools.messages import check_choice
 
 # Name -> which way is better. The test part is not among them, on purpose.
 OBJECTIVES = {"validation_accuracy": "max", "validation_loss": "min"}

@@ -17,8 +17,8 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from dlgn_keras.messages import check_choice
-from dlgn_keras.training.files import read_json, write_json
+from dlgn_keras.tools.files import read_json, write_json
+from dlgn_keras.tools.messages import check_choice
 from dlgn_keras.tuning.objectives import OBJECTIVES
 
 # A trial that took so many processes down with it is not tried again.

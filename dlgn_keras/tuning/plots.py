@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dlgn_keras.training.files import write_atomically
+from dlgn_keras.tools.files import write_atomically
 from dlgn_keras.tuning.board import show_value
 from dlgn_keras.tuning.objectives import better
 from dlgn_keras.tuning.results import Row, hyperparameters_of, ranked

@@ -9,8 +9,8 @@ from typing import Any
 
 from keras_tuner.engine.trial import TrialStatus
 
+from dlgn_keras.tools.files import write_atomically
 from dlgn_keras.training import Recipe, Result, fit
-from dlgn_keras.training.files import write_atomically
 from dlgn_keras.tuning.hypermodel import GatedHyperModel
 from dlgn_keras.tuning.objectives import OBJECTIVES
 from dlgn_keras.tuning.oracles import Lasting

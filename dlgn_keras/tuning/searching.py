@@ -11,8 +11,8 @@ import keras
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from dlgn_keras.messages import check_choice, check_count
-from dlgn_keras.training.files import make_folder, write_json, write_text
+from dlgn_keras.tools.files import make_folder, write_json, write_text
+from dlgn_keras.tools.messages import check_choice, check_count
 from dlgn_keras.training.recipe import from_dict
 from dlgn_keras.training.result import data_facts, environment
 from dlgn_keras.tuning.board import Board

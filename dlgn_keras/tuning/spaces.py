@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from dlgn_keras.messages import check_choice, closest
 from dlgn_keras.skeletons import ARCHITECTURES
+from dlgn_keras.tools.messages import check_choice, closest
 from dlgn_keras.training import Recipe
 
 Space = dict[str, Any]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dlgn_keras.tools.files import make_folder, write_json, write_text
 from dlgn_keras.training import environment, fit
-from dlgn_keras.training.files import make_folder, write_json, write_text
 from dlgn_keras.tuning.hypermodel import GatedHyperModel
 from dlgn_keras.tuning.importance import importance
 from dlgn_keras.tuning.results import Tuned

@@ -4,7 +4,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from dlgn_keras.training.files import write_atomically
+from dlgn_keras.tools.files import write_atomically
 
 # Okabe and Ito's colours, told apart with any colour vision; markers for print.
 STYLES = {"dnn": ("#000000", "s"), "dgn": ("#E69F00", "^"), "dlgn": ("#0072B2", "o")}

@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import keras_tuner
 
+from dlgn_keras.tools.files import read_json, write_json
 from dlgn_keras.training import Recipe, Result, evaluate, fit
 from dlgn_keras.training.devices import forget_compiled
-from dlgn_keras.training.files import read_json, write_json
 from dlgn_keras.tuning.hypermodel import GatedHyperModel
 
 Record = dict[str, Any]

@@ -18,7 +18,7 @@ from dlgn_keras.interpret.plots.style import (
     limit,
 )
 from dlgn_keras.interpret.spectrum import Spectrum
-from dlgn_keras.messages import check_count
+from dlgn_keras.tools.messages import check_count
 
 
 def plot_contributions(

@@ -15,8 +15,8 @@ from dlgn_keras.interpret.report.gates import gate_cards, gate_maps
 from dlgn_keras.interpret.report.images import LoadedImage, load_image
 from dlgn_keras.interpret.report.page import Page, Percent, still, table, text
 from dlgn_keras.interpret.top_paths import TopPaths, top_paths
-from dlgn_keras.messages import check_count
 from dlgn_keras.models import GatedModel
+from dlgn_keras.tools.messages import check_count
 
 MOST_CLASSES = 10
 

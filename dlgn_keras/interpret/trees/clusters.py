@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlgn_keras.interpret.hyperplanes import Hyperplanes, distances
-from dlgn_keras.messages import check_count
+from dlgn_keras.tools.messages import check_count
 
 
 class Clusters(NamedTuple):

@@ -11,8 +11,8 @@ from dlgn_keras.interpret.trees.choose import affine_fits
 from dlgn_keras.interpret.trees.clusters import cluster_hyperplanes
 from dlgn_keras.interpret.trees.refine import majorities, refine_tree
 from dlgn_keras.interpret.trees.retrain import Train, node_trainer
-from dlgn_keras.messages import check_choice, check_count
 from dlgn_keras.models import GatedModel
+from dlgn_keras.tools.messages import check_choice, check_count
 
 MAX_DEPTH = 16
 

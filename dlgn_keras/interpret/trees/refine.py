@@ -7,7 +7,7 @@ import numpy as np
 
 from dlgn_keras.data import ObliqueTree
 from dlgn_keras.data.trees import descend
-from dlgn_keras.messages import check_count
+from dlgn_keras.tools.messages import check_count
 
 FEWEST = 10  # points that a node needs to be fitted again
 

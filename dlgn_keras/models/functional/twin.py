@@ -7,7 +7,6 @@ import numpy as np
 from keras import ops
 
 from dlgn_keras import gates as gate_functions
-from dlgn_keras.messages import check_choice
 from dlgn_keras.models.functional.graph import Graph
 from dlgn_keras.models.functional.trunk import (
     SATURATED,
@@ -21,6 +20,7 @@ from dlgn_keras.models.gated_model import as_float32
 from dlgn_keras.models.predicting import predict_arrays
 from dlgn_keras.models.readable import Readable, Site, check_inputs
 from dlgn_keras.models.walker import value_inputs
+from dlgn_keras.tools.messages import check_choice
 
 
 class _Parts:

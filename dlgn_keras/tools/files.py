@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and reading them with one clear line if not."""
+"""Write files whole or not at all; read them with one clear line on damage."""
 
 import json
 import os

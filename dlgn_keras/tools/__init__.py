@@ -1,0 +1,1 @@
+"""Tools that every room uses: messages, files, tables, progress, numbers, colours."""

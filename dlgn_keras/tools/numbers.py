@@ -1,0 +1,36 @@
+"""Numbers that several rooms compute or print: softmax, deviation, percentages."""
+
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the softmax over the last axis.
+
+    Example:
+        >>> import numpy as np
+        >>> softmax(np.array([[0.0, 0.0]])).tolist()
+        [[0.5, 0.5]]
+    """
+    odds = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return odds / odds.sum(axis=-1, keepdims=True)
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """Return the sample standard deviation, or None for a single value."""
+    return statistics.stdev(values) if len(values) > 1 else None
+
+
+def percent(mean: float | None, spread: float | None = None, digits: int = 2) -> str:
+    """Return a share as a percentage, with its deviation if there is one.
+
+    Example:
+        >>> percent(0.9712, 0.0034), percent(0.5), percent(None)
+        ('97.12 ± 0.34', '50.00', '')
+    """
+    if mean is None:
+        return ""
+    text = f"{100 * mean:.{digits}f}"
+    return text if spread is None else f"{text} ± {100 * spread:.{digits}f}"
