@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "gates": BASE,
     "skeletons": BASE,
     "data": BASE,
-    "layers": BASE | {"gates"},
+    "layers": BASE | {"gates", "skeletons"},
     "models": BASE | {"gates", "skeletons", "layers", "data"},
     "kernels": BASE | {"gates", "skeletons", "layers", "models"},
     "interpret": BASE | {"gates", "skeletons", "layers", "models", "data"},

@@ -103,8 +103,4 @@ def make_graph(stages: tuple[Stage, ...], input_shape: tuple[int, ...]) -> Graph
 
 def pads(stage: Conv, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
     """Return (before, after) for each image axis: what the convolution pads."""
-    if stage.padding == "valid":
-        return [(0, 0)] * len(sizes)
-    window, stride = stage.kernel_size, stage.strides
-    totals = [max((-(-n // stride) - 1) * stride + window - n, 0) for n in sizes]
-    return [(total // 2, total - total // 2) for total in totals]
+    return [stage.window.pads(n) for n in sizes]

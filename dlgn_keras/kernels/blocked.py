@@ -9,7 +9,7 @@ import numpy as np
 
 from dlgn_keras.kernels.plan import Needs
 from dlgn_keras.kernels.recursion import Recursion, State
-from dlgn_keras.kernels.windows import offset_rows, offset_sum, out_length, wrap
+from dlgn_keras.kernels.windows import offset_rows, offset_sum, wrap
 from dlgn_keras.skeletons import Conv, Residual, Stage
 
 # Entries of a few rows: 256 KiB in float64, of which three are at work at a time.
@@ -36,13 +36,12 @@ class BlockedRecursion(Recursion):
         values = state.values[0]  # (*positions, a, *positions', b)
         rank = state.rank
         axes = [axis - 1 for axis in self.position_axes(state)]
-        how = (stage.kernel_size, stage.strides)
-        padding = stage.padding
-        if padding == "circular":
+        window = stage.window
+        if window.padding == "circular":
             for k in range(rank):
-                values = wrap(values, tuple(axes[k::rank]), *how)
-            padding = "valid"
-        positions = [out_length(values.shape[k], *how, padding) for k in range(rank)]
+                values = wrap(values, tuple(axes[k::rank]), window)
+            window = window._replace(padding="valid")
+        positions = [window.out_length(size) for size in values.shape[:rank]]
         a, b = values.shape[rank], values.shape[-1]
         result = np.empty((*positions, a, *positions, b))
         if stage.gated:
@@ -52,9 +51,9 @@ class BlockedRecursion(Recursion):
         step = max(1, ROW_ENTRIES * positions[0] // result.size)
         for first in range(0, positions[0], step):
             rows = first, min(first + step, positions[0])
-            part = offset_rows(values, (axes[0], axes[rank]), *how, padding, rows)
+            part = offset_rows(values, (axes[0], axes[rank]), window, rows)
             for k in range(1, rank):
-                part = offset_sum(part, (axes[k], axes[rank + k]), *how, padding)
+                part = offset_sum(part, (axes[k], axes[rank + k]), window)
             if self.plan.fan_in[stage.name] > 1:
                 part /= self.plan.fan_in[stage.name]
             if stage.name in self.plan.biases:

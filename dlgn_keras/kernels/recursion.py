@@ -152,8 +152,8 @@ class Recursion:
         if conv is not None:
             axes = self.position_axes(state)
             for k in range(state.rank):
-                how = (conv.kernel_size, conv.strides, conv.padding)
-                values = offset_sum(values, axes[k :: state.rank], *how, self.xp)
+                pairs = axes[k :: state.rank]
+                values = offset_sum(values, pairs, conv.window, self.xp)
         if self.plan.fan_in[name] > 1:
             values = values / self.plan.fan_in[name]
         if name in self.plan.biases:

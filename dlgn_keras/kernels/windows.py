@@ -10,88 +10,62 @@ from typing import Any
 
 import numpy as np
 
-
-def pads(size: int, window: int, strides: int, padding: str) -> tuple[int, int]:
-    """Return how far "same" and "circular" extend an axis, before and after."""
-    if padding == "valid":
-        return 0, 0
-    total = max((-(-size // strides) - 1) * strides + window - size, 0)
-    return total // 2, total - total // 2
+from dlgn_keras.skeletons.window import Window
 
 
-def wrap(
-    values: Any, axes: tuple[int, ...], window: int, strides: int, xp: Any = np
-) -> Any:
-    """Extend the axes circularly by what "same" would pad with zeros."""
+def wrap(values: Any, axes: tuple[int, ...], window: Window, xp: Any = np) -> Any:
+    """Extend the axes circularly by the amounts that "same" pads with zeros."""
     size = values.shape[axes[0]]
-    before, after = pads(size, window, strides, "circular")
+    before, after = window.pads(size)
     wrapped = np.arange(-before, size + after) % size
     for axis in axes if before + after else ():
         values = xp.take(values, wrapped, axis=axis)
     return values
 
 
-def offset_sum(
-    values: Any,
-    axes: tuple[int, ...],
-    window: int,
-    strides: int,
-    padding: str,
-    xp: Any = np,
-) -> Any:
+def offset_sum(values: Any, axes: tuple[int, ...], window: Window, xp: Any = np) -> Any:
     """Return `sum_j values[s y + j - p]`, the index on all `axes` at once.
 
     Args:
         values: array; the named axes have one size.
         axes: the axes that move together.
-        window, strides: size of the kernel and its step on this image axis.
-        padding: "same" (zeros outside), "valid" or "circular".
+        window: the windows of the convolution along this image axis.
         xp: array namespace, `numpy` or `keras.ops`.
     """
-    if padding == "circular":
-        values, padding = wrap(values, axes, window, strides, xp), "valid"
+    if window.padding == "circular":
+        values = wrap(values, axes, window, xp)
+        window = window._replace(padding="valid")
+    size = values.shape[axes[0]]
+    length = window.out_length(size)
     if xp is np:
-        length = out_length(values.shape[axes[0]], window, strides, padding)
-        return offset_rows(values, axes, window, strides, padding, (0, length))
-    before, after = pads(values.shape[axes[0]], window, strides, padding)
+        return offset_rows(values, axes, window, (0, length))
+    before, after = window.pads(size)
     if before + after:
         ends = [(before, after) if k in axes else (0, 0) for k in range(values.ndim)]
         values = xp.pad(values, ends)
-    length = out_length(values.shape[axes[0]], window, strides, "valid")
     total: Any = 0
-    for j in range(window):
-        stop = j + strides * (length - 1) + 1
-        total = total + values[_cut(values, axes, slice(j, stop, strides))]
+    for j in range(window.size):
+        stop = j + window.strides * (length - 1) + 1
+        total = total + values[_cut(values, axes, slice(j, stop, window.strides))]
     return total
 
 
-def out_length(size: int, window: int, strides: int, padding: str) -> int:
-    """Return the number of window positions on an axis."""
-    before, after = pads(size, window, strides, padding)
-    return (size + before + after - window) // strides + 1
-
-
 def offset_rows(
-    values: np.ndarray,
-    axes: tuple[int, ...],
-    window: int,
-    strides: int,
-    padding: str,
-    rows: tuple[int, int],
+    values: np.ndarray, axes: tuple[int, ...], window: Window, rows: tuple[int, int]
 ) -> np.ndarray:
     """Return the offset sum at some positions of its first axis, and all others.
 
     NumPy only: adds every offset into one array, without a padded copy.
     """
     size, (first, last) = values.shape[axes[0]], rows
-    before, _ = pads(size, window, strides, padding)
-    length = out_length(size, window, strides, padding)
+    before, strides = window.pads(size)[0], window.strides
+    length = window.out_length(size)
     shape = list(values.shape)
     for axis in axes:
         shape[axis] = length
     shape[axes[0]] = last - first
     total = np.zeros(shape, values.dtype)
-    for j in range(window):
+    for j in range(window.size):
         # positions whose source s y + j - before lies on the image
         low = max(0, -((j - before) // strides))
         high = min(length, (size - 1 + before - j) // strides + 1)

@@ -6,9 +6,9 @@ import keras
 from keras import ops
 
 from dlgn_keras.layers.gated import Gated
+from dlgn_keras.skeletons.stages import PADDINGS
+from dlgn_keras.skeletons.window import Window
 from dlgn_keras.tools.messages import check_choice, check_count
-
-PADDINGS = ("same", "valid", "circular")
 
 
 class GatedConv(Gated):
@@ -87,10 +87,14 @@ class GatedConv(Gated):
         q = self.affine(self._wrap(z) if self.padding == "circular" else z)
         return ops.moveaxis(q, -1, 1) if first else q
 
+    def _windows(self) -> list[Window]:
+        axes = zip(self.kernel_size, self.strides, strict=True)
+        return [Window(size, stride, self.padding) for size, stride in axes]
+
     def _wrap(self, z: Any) -> Any:
-        for k, size in enumerate(z.shape[1:-1]):
-            before, after = self._circular_pads(k, size)
-            axis = 1 + k
+        for axis, window in enumerate(self._windows(), start=1):
+            size = z.shape[axis]
+            before, after = window.pads(size)
             pieces = [z]
             if before:
                 pieces.insert(0, ops.take(z, range(size - before, size), axis=axis))
@@ -100,12 +104,6 @@ class GatedConv(Gated):
                 z = ops.concatenate(pieces, axis=axis)
         return z
 
-    def _circular_pads(self, k: int, size: int) -> tuple[int, int]:
-        """How far the image wraps around: what "same" would pad with zeros."""
-        window, stride = self.kernel_size[k], self.strides[k]
-        total = max((-(-size // stride) - 1) * stride + window - size, 0)
-        return total // 2, total - total // 2
-
     def unit_shape(self, z_shape: tuple) -> tuple:
         if len(z_shape) != self.rank + 2:
             raise ValueError(
@@ -113,20 +111,17 @@ class GatedConv(Gated):
                 f"({self.data_format}). Received: shape {z_shape}."
             )
         sizes = []
-        for k, size in enumerate(self._spatial(z_shape)):
-            window, stride = self.kernel_size[k], self.strides[k]
-            circular, valid = self.padding == "circular", self.padding == "valid"
-            if size is None and not circular:
+        for window, size in zip(self._windows(), self._spatial(z_shape), strict=True):
+            if size is None and self.padding != "circular":
                 sizes.append(None)
                 continue
-            if size is None or (window > size and (circular or valid)):
+            if size is None or not window.fits(size):
                 raise ValueError(
                     f"With padding={self.padding!r}, images must have a known size of "
                     f"at least the kernel's, {self.kernel_size}. "
                     f"Received: inputs of shape {z_shape}."
                 )
-            free = size - window if valid else size - 1
-            sizes.append(free // stride + 1)
+            sizes.append(window.out_length(size))
         if self.data_format == "channels_first":
             return (z_shape[0], self.filters, *sizes)
         return (z_shape[0], *sizes, self.filters)

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from dlgn_keras import gates
+from dlgn_keras.skeletons.window import Window
 from dlgn_keras.tools.messages import check_choice
 
 
@@ -39,16 +40,14 @@ class _Windows(keras.layers.Layer):
         first = self.data_format == "channels_first"
         return list(range(2, rank) if first else range(1, rank - 1))
 
-    def cuts(self, sizes: list[int]) -> list[tuple[int, int, int, int]]:
-        """Return (window, stride, padding in all, windows) of each image axis."""
+    def cuts(self, sizes: list[int]) -> list[tuple[Window, tuple[int, int], int]]:
+        """Return (window, padding, number of windows) of each image axis."""
         pool = _each(self.pool_size, len(sizes))
         strides = pool if self.strides is None else _each(self.strides, len(sizes))
         found = []
         for size, k, s in zip(sizes, pool, strides, strict=True):
-            same = self.padding == "same"
-            count = -(-size // s) if same else (size - k) // s + 1
-            total = max((count - 1) * s + k - size, 0) if same else 0
-            found.append((k, s, total, count))
+            window = Window(k, s, self.padding)
+            found.append((window, window.pads(size), window.out_length(size)))
         return found
 
     def entries(self, x: Any, fill: float) -> list:
@@ -56,15 +55,16 @@ class _Windows(keras.layers.Layer):
         axes = self.axes(x.ndim)
         cuts = self.cuts([x.shape[axis] for axis in axes])
         pads = [(0, 0)] * x.ndim
-        for axis, (_, _, total, _) in zip(axes, cuts, strict=True):
-            pads[axis] = (total // 2, total - total // 2)
+        for axis, (_, around, _) in zip(axes, cuts, strict=True):
+            pads[axis] = around
         if any(map(any, pads)):
             x = ops.pad(x, pads, constant_values=fill)
         found = []
-        for place in np.ndindex(*(k for k, _, _, _ in cuts)):
+        for place in np.ndindex(*(window.size for window, _, _ in cuts)):
             slices: list[Any] = [slice(None)] * x.ndim
-            for axis, start, (_, s, _, count) in zip(axes, place, cuts, strict=True):
-                slices[axis] = slice(start, start + s * (count - 1) + 1, s)
+            for axis, first, (window, _, count) in zip(axes, place, cuts, strict=True):
+                stop = first + window.strides * (count - 1) + 1
+                slices[axis] = slice(first, stop, window.strides)
             found.append(x[tuple(slices)])
         return found
 

@@ -107,21 +107,13 @@ def _after(stage: Stage, shape: Shape) -> Shape:
         )
     if isinstance(stage, GlobalPool):
         return (channels,)
-    if isinstance(stage, Conv):
-        window, stride, channels = stage.kernel_size, stage.strides, stage.filters
-        padded = stage.padding == "same"
-    elif isinstance(stage, AveragePool | MaxPool):
-        window = stride = stage.pool_size
-        padded = False
-    else:
+    if not isinstance(stage, Conv | AveragePool | MaxPool):
         raise TypeError(f"No shape is known for the stage {stage!r}.")
-    if not padded and min(sizes) < window:
+    window = stage.window
+    if not window.fits(min(sizes)):
         raise ValueError(
-            f"Stage {stage.name!r} has a window of {window}, larger than its input. "
-            f"Received: shape {shape}."
+            f"Stage {stage.name!r} has a window of {window.span}, larger than its "
+            f"input. Received: shape {shape}."
         )
-    if isinstance(stage, Conv) and stage.padding != "valid":
-        sizes = [-(-size // stride) for size in sizes]
-    else:
-        sizes = [(size - window) // stride + 1 for size in sizes]
-    return (*sizes, channels)
+    channels = stage.filters if isinstance(stage, Conv) else channels
+    return (*(window.out_length(size) for size in sizes), channels)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dlgn_keras.skeletons.window import Window
 from dlgn_keras.tools.messages import check_choice, check_count, closest
 
 PADDINGS = ("same", "valid", "circular")
@@ -73,6 +74,11 @@ class Conv:
         check_choice("padding", self.padding, PADDINGS)
         check_flags(self, "batch_norm", "gated")
 
+    @property
+    def window(self) -> Window:
+        """The windows along every image axis."""
+        return Window(self.kernel_size, self.strides, self.padding)
+
 
 @dataclass(frozen=True)
 class AveragePool:
@@ -96,6 +102,11 @@ class AveragePool:
     def __post_init__(self) -> None:
         check_count("pool_size", self.pool_size)
 
+    @property
+    def window(self) -> Window:
+        """The windows along every image axis: side by side, no padding."""
+        return Window(self.pool_size, self.pool_size)
+
 
 @dataclass(frozen=True)
 class MaxPool:
@@ -115,6 +126,11 @@ class MaxPool:
 
     def __post_init__(self) -> None:
         check_count("pool_size", self.pool_size)
+
+    @property
+    def window(self) -> Window:
+        """The windows along every image axis: side by side, no padding."""
+        return Window(self.pool_size, self.pool_size)
 
 
 @dataclass(frozen=True)
