@@ -1,13 +1,15 @@
 """Tiles on accelerators: the same recursion, compiled, rows spread over the devices."""
 
+import importlib
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+import keras
 import numpy as np
 
-from dlgn_keras.kernels.frameworks import compile_blocks, num_devices
 from dlgn_keras.kernels.plan import Plan
-from dlgn_keras.kernels.recursion import Side, arrange
+from dlgn_keras.kernels.recursion import Side, arrange, block_kernel
 from dlgn_keras.kernels.tiles import Examples, pair_bytes
 
 
@@ -77,3 +79,48 @@ def _filled(side: Side, start: int, size: int, total: int) -> Side:
     chosen = np.minimum(np.arange(start, start + size), total - 1)
     gates = {site: np.take(gate, chosen, axis=-2) for site, gate in side.gates.items()}
     return Side(np.take(side.inputs, chosen, axis=-2), gates)
+
+
+def num_devices() -> int:
+    """Return how many devices a compiled block is spread over."""
+    if keras.backend.backend() != "jax":
+        return 1
+    import jax
+
+    return jax.device_count()
+
+
+def compile_blocks(plan: Plan, dtype: str) -> Callable[[Side, Side], np.ndarray]:
+    """Return the block kernel compiled by the backend, rows spread over devices."""
+    if keras.backend.backend() != "jax":
+        return lambda left, right: keras.ops.convert_to_numpy(
+            block_kernel(plan, _tensors(left), _tensors(right), keras.ops)
+        )
+    import jax
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+    # JAX has moved it out of its experimental part.
+    place: Any = jax
+    if not hasattr(jax, "enable_x64"):
+        place = importlib.import_module("jax.experimental")
+    mesh = Mesh(np.array(jax.devices()), ("rows",))
+    whole = NamedSharding(mesh, PartitionSpec())
+
+    def spread(array: np.ndarray) -> Any:
+        axes = [None] * array.ndim
+        spec = PartitionSpec(*axes[:-2], "rows", None)
+        return jax.device_put(array, NamedSharding(mesh, spec))
+
+    compiled = jax.jit(lambda left, right: block_kernel(plan, left, right, jax.numpy))
+
+    def compute(left: Side, right: Side) -> np.ndarray:
+        with place.enable_x64(dtype == "float64"):
+            left = jax.tree_util.tree_map(spread, left)
+            right = jax.device_put(right, whole)
+            return np.asarray(compiled(left, right))
+
+    return compute
+
+
+def _tensors(side: Side) -> Side:
+    return keras.tree.map_structure(keras.ops.convert_to_tensor, side)

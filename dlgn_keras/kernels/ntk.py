@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from dlgn_keras.autodiff import Gradients, per_example_gradients
 from dlgn_keras.kernels.examples import check_examples, read_examples
-from dlgn_keras.kernels.frameworks import Gradients, per_example_gradients
 from dlgn_keras.tools.messages import check_choice, check_count
 from dlgn_keras.tools.terminal import progress_bar
 

@@ -6,7 +6,7 @@ import numpy as np
 import tiny
 
 from dlgn_keras import kernels
-from dlgn_keras.kernels.frameworks import num_devices
+from dlgn_keras.kernels.devices import num_devices
 
 if __name__ == "__main__":
     net = tiny.build("dlgn", "resnet", seed=0)
