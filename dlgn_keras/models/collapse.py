@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from dlgn_keras.layers import Affine, LinearGate
+from dlgn_keras.models.base import GatedModel, as_float32, preprocess
 from dlgn_keras.models.families import DLGN
-from dlgn_keras.models.gated_model import GatedModel, as_float32, preprocess
 from dlgn_keras.skeletons import Dense, Flatten, Residual, Stage
 
 

@@ -3,9 +3,9 @@
 import warnings
 from typing import Any
 
+from dlgn_keras.models.base import GatedModel
 from dlgn_keras.models.families import DGN, DLGN, DNN
 from dlgn_keras.models.functional import DisentangledModel, read
-from dlgn_keras.models.gated_model import GatedModel
 from dlgn_keras.tools.messages import check_choice
 
 

@@ -10,7 +10,7 @@ from keras import ops
 from dlgn_keras import gates as gate_functions
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.layers import LinearGate
-from dlgn_keras.models.gated_model import (
+from dlgn_keras.models.base import (
     GatedModel,
     Parts,
     Site,
@@ -28,6 +28,7 @@ from dlgn_keras.models.walker import (
     shallow_gating_model,
     value_model,
 )
+from dlgn_keras.presets.config import register
 from dlgn_keras.skeletons import Skeleton
 
 
@@ -62,6 +63,7 @@ class DNN(GatedModel):
     """
 
     family = "dnn"
+    has_gating_network = False
 
     def __init__(
         self,
@@ -97,8 +99,6 @@ class DNN(GatedModel):
 class _GatedPair(GatedModel):
     """A gating network beside a value network; what DGN and DLGN share."""
 
-    rectify = False
-
     def __init__(
         self,
         skeleton: Skeleton,
@@ -131,7 +131,7 @@ class _GatedPair(GatedModel):
         check_value(value, value_input, skeleton, dict(sites))
         order = check_gate_order(gate_order, sites)
         gating_initializer = gating_initializer or (
-            kernel_initializer if self.rectify else "lecun_normal"
+            "lecun_normal" if self.has_linear_gates else kernel_initializer
         )
         gating_seed = None if seed is None else seed + GATING_SEED_OFFSET
 
@@ -149,7 +149,7 @@ class _GatedPair(GatedModel):
                 )
             else:
                 chain = network(skeleton)
-                gating = gating_model(chain, shape, self.rectify)
+                gating = gating_model(chain, shape, not self.has_linear_gates)
                 gating_layers = chain.layers
         with keras.name_scope("value_network"):
             if value == "tensor":
@@ -207,7 +207,7 @@ class _GatedPair(GatedModel):
                 f"A {type(self).__name__} needs average pooling: max pooling is not "
                 f"linear. Received: skeleton {skeleton.name!r} with MaxPool stages."
             )
-        if shallow and self.rectify:
+        if shallow and not self.has_linear_gates:
             raise ValueError(
                 "`shallow` needs a linear gating network: use dk.DLGN. "
                 "Received: shallow=True for a DGN."
@@ -274,7 +274,6 @@ class DGN(_GatedPair):
     """
 
     family = "dgn"
-    rectify = True
 
 
 @keras.saving.register_keras_serializable(package="dlgn_keras")
@@ -291,10 +290,11 @@ class DLGN(_GatedPair):
     """
 
     family = "dlgn"
-    rectify = False
+    has_linear_gates = True
 
 
 FAMILIES = {"dnn": DNN, "dgn": DGN, "dlgn": DLGN}
+register(*FAMILIES.values())
 
 
 def check_gate_order(order: Any, sites: tuple[Site, ...]) -> tuple[int, ...]:

@@ -11,11 +11,11 @@ from typing import Any
 
 import keras
 
-from dlgn_keras.models import FAMILIES, GatedModel
 from dlgn_keras.presets.files import read_json
 from dlgn_keras.tools.messages import closest
 
-CLASSES = {cls.__name__: cls for cls in FAMILIES.values()}
+# The classes that a config may name; `models`, which stands above, registers them.
+CLASSES: dict[str, type] = {}
 MODULE = "keras.initializers"
 PARTS = ("gating_network", "value_network")
 INITIALIZERS = {
@@ -27,13 +27,16 @@ INITIALIZERS = {
 }
 
 
-def config_text(net: GatedModel) -> str:
+def register(*classes: type) -> None:
+    """Let presets hold models of these classes."""
+    CLASSES.update({cls.__name__: cls for cls in classes})
+
+
+def config_text(net: Any) -> str:
     """Return the json text from which `read_config` makes the model again."""
     name = type(net).__name__
     if CLASSES.get(name) is not type(net):
-        raise ValueError(
-            f"`net` must be a {', '.join(CLASSES)}. Received: {type(net).__name__}."
-        )
+        raise ValueError(f"`net` must be a {', '.join(CLASSES)}. Received: {name}.")
     config = {
         "module": "dlgn_keras",
         "class_name": name,
@@ -43,7 +46,7 @@ def config_text(net: GatedModel) -> str:
     return json.dumps(config, indent=2) + "\n"
 
 
-def read_config(path: Path) -> tuple[type[GatedModel], dict[str, Any]]:
+def read_config(path: Path) -> tuple[type, dict[str, Any]]:
     """Return the class and the arguments that a config.json describes.
 
     Raises:
@@ -77,7 +80,7 @@ def read_config(path: Path) -> tuple[type[GatedModel], dict[str, Any]]:
     return cls, arguments
 
 
-def build(path: Path, **changes: Any) -> GatedModel:
+def build(path: Path, **changes: Any) -> Any:
     """Return the untrained model of a config.json, some arguments changed."""
     cls, arguments = read_config(path)
     try:

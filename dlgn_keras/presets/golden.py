@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dlgn_keras.models import GatedModel
-
 NUMBER = 8
 TOLERANCE = 1e-3
 
@@ -19,7 +17,7 @@ class Golden(NamedTuple):
     logits: np.ndarray
 
 
-def examples_for(net: GatedModel, seed: int = 0) -> np.ndarray:
+def examples_for(net: Any, seed: int = 0) -> np.ndarray:
     """Return random raw inputs, in the raw range the preprocessing states."""
     rng = np.random.default_rng(seed)
     shape = (NUMBER, *net.input_shape[1:])
@@ -28,7 +26,7 @@ def examples_for(net: GatedModel, seed: int = 0) -> np.ndarray:
     return draws.astype("float32")
 
 
-def save_golden(net: GatedModel, inputs: Any, path: Path) -> None:
+def save_golden(net: Any, inputs: Any, path: Path) -> None:
     """Write the first inputs and what the model makes of them."""
     inputs = np.asarray(inputs)[:NUMBER]
     logits = np.asarray(net.predict(inputs, verbose=0), np.float32)
@@ -48,7 +46,7 @@ def read_golden(path: Path) -> Golden:
         raise ValueError(f"{path} is no whole golden file: {error}.") from None
 
 
-def golden_error(net: GatedModel, golden: Golden) -> float:
+def golden_error(net: Any, golden: Golden) -> float:
     """Return the largest deviation from the golden logits, over their scale.
 
     The scale is the largest absolute golden logit; above 1e-3 something differs:

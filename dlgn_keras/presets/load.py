@@ -1,8 +1,10 @@
 """from_preset: a trained model in one line."""
 
 import os
+from typing import Any
 
-from dlgn_keras.models import GatedModel
+import keras
+
 from dlgn_keras.presets import weights
 from dlgn_keras.presets.config import build
 from dlgn_keras.presets.files import CONFIG, WEIGHTS, check_files
@@ -16,8 +18,8 @@ def from_preset(
     num_classes: int | None = None,
     freeze_gates: bool | None = None,
     load_weights: bool = True,
-    family: type[GatedModel] = GatedModel,
-) -> GatedModel:
+    family: type = keras.Model,
+) -> Any:
     """Return the model of a preset: raw inputs in, logits out.
 
     Every file of the preset is compared with its sha256 first, on every load;
@@ -60,7 +62,7 @@ def from_preset(
         weights.load_weights(net, folder / WEIGHTS)
     if num_classes not in (None, net.num_classes):
         net = with_new_head(net, build(folder / CONFIG, num_classes=num_classes))
-    if freeze_gates is not None and net.family != "dnn":
+    if freeze_gates is not None and net.has_gating_network:
         net.gating_network.trainable = not freeze_gates
     elif freeze_gates:
         raise ValueError(
@@ -70,7 +72,7 @@ def from_preset(
     return net
 
 
-def with_new_head(source: GatedModel, target: GatedModel) -> GatedModel:
+def with_new_head(source: Any, target: Any) -> Any:
     """Return `target` with all weights of `source` but those of the last layer."""
     for network in ("value", "gating"):
         ours = source.network_layers(network)

@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 
-from dlgn_keras.models import GatedModel
 from dlgn_keras.presets.config import build, config_text
 from dlgn_keras.presets.files import (
     CONFIG,
@@ -27,7 +26,7 @@ from dlgn_keras.version import __version__
 
 
 def save_to_preset(
-    net: GatedModel,
+    net: Any,
     folder: str | os.PathLike[str],
     *,
     dtype: str = "float32",
@@ -60,10 +59,7 @@ def save_to_preset(
         >>> sorted(path.name for path in folder.iterdir())
         ['config.json', 'golden.npz', 'metadata.json', 'model.weights.h5']
     """
-    if not isinstance(net, GatedModel):
-        raise ValueError(
-            f"`net` must be a DNN, DGN or DLGN. Received: {type(net).__name__}."
-        )
+    text = config_text(net)
     if net.quantized:
         raise ValueError(
             "`net` must not be quantised: a preset keeps float numbers. "
@@ -76,7 +72,6 @@ def save_to_preset(
             "`folder` must be new or empty, or a preset with overwrite=True. "
             f"Received: folder={str(folder)!r}, overwrite={overwrite}."
         )
-    text = config_text(net)
     part = part_folder(folder)
     try:
         (part / CONFIG).write_text(text)
@@ -98,7 +93,7 @@ def _may_go(folder: Path) -> bool:
     return (folder / METADATA).is_file() or not any(folder.iterdir())
 
 
-def facts_of(net: GatedModel, dtype: str) -> dict[str, Any]:
+def facts_of(net: Any, dtype: str) -> dict[str, Any]:
     """Return what the metadata say of any model."""
     return {
         "family": net.family,

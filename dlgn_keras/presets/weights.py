@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
+import keras
 import numpy as np
 
-from dlgn_keras.models import GatedModel
 from dlgn_keras.tools.messages import check_choice
 
 DTYPES = ("float16", "float32")
 
 
-def save_weights(net: GatedModel, path: Path, dtype: str) -> None:
+def save_weights(net: keras.Model, path: Path, dtype: str) -> None:
     """Write the weights of a model, floating-point ones in `dtype`.
 
     Raises:
@@ -53,7 +53,7 @@ def _copy(source: h5py.Group, target: h5py.Group, dtype: np.dtype) -> None:
         target.create_dataset(key, data=array).attrs.update(item.attrs)
 
 
-def load_weights(net: GatedModel, path: Path) -> None:
+def load_weights(net: keras.Model, path: Path) -> None:
     """Load a weight file into a model; anything unusual in the file is refused.
 
     Raises:

@@ -9,10 +9,10 @@ from dlgn_keras import skeletons
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.layers import Gated
 from dlgn_keras.layers.gated import BATCH_NORM
+from dlgn_keras.models.base import GatedModel
 from dlgn_keras.models.families import DGN, DLGN
 from dlgn_keras.models.functional.trunk import Trunk
 from dlgn_keras.models.functional.twin import DisentangledModel
-from dlgn_keras.models.gated_model import GatedModel
 from dlgn_keras.skeletons import Residual, Skeleton, Stage
 
 SKIPPED = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "Identity")

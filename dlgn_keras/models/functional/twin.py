@@ -7,6 +7,13 @@ import numpy as np
 from keras import ops
 
 from dlgn_keras import gates as gate_functions
+from dlgn_keras.models.base import (
+    BaseModel,
+    Site,
+    as_float32,
+    check_inputs,
+    predict_arrays,
+)
 from dlgn_keras.models.functional.graph import Graph
 from dlgn_keras.models.functional.trunk import (
     SATURATED,
@@ -16,9 +23,6 @@ from dlgn_keras.models.functional.trunk import (
     make_gate,
     value_answer,
 )
-from dlgn_keras.models.gated_model import as_float32
-from dlgn_keras.models.predicting import predict_arrays
-from dlgn_keras.models.readable import Readable, Site, check_inputs
 from dlgn_keras.models.walker import value_inputs
 from dlgn_keras.tools.messages import check_choice
 
@@ -39,7 +43,7 @@ class _Parts:
 
 
 @keras.saving.register_keras_serializable(package="dlgn_keras")
-class DisentangledModel(Readable):
+class DisentangledModel(BaseModel):
     """A gating network beside a value network, both on the graph of a Keras model.
 
     `dk.disentangle` makes it. The networks have the model's own layers, split at
@@ -72,6 +76,7 @@ class DisentangledModel(Readable):
     Reference: arXiv 2006.10529, section 3; arXiv 2110.03403, section 2.
     """
 
+    has_gating_network = True
     _parts: _Parts
 
     def __init__(
@@ -124,6 +129,11 @@ class DisentangledModel(Readable):
     @property
     def family(self) -> str:
         return self._parts.arguments["family"]
+
+    @property
+    def has_linear_gates(self) -> bool:
+        """Whether the gating network is linear."""
+        return self.family == "dlgn"
 
     @property
     def source_graph(self) -> Graph:

@@ -1,0 +1,474 @@
+"""The base of every model: reading gates, checking inputs, saving, exporting."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from dlgn_keras import gates as gate_functions
+from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.layers import ChannelRescaling, Gated
+from dlgn_keras.models.walker import Network, value_model
+from dlgn_keras.presets import from_preset, save_to_preset
+from dlgn_keras.skeletons import Skeleton, check_input_shape, output_shapes
+from dlgn_keras.tools.messages import check_choice, check_count
+
+
+class Site(NamedTuple):
+    """A place where a gate stands: its name and the shape of its gates."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass
+class Parts:
+    """The parts of a model, in an object that Keras does not track."""
+
+    arguments: dict[str, Any]
+    sites: tuple[Site, ...]
+    pre_activations: dict[str, Any]
+    gating_layers: dict[str, keras.layers.Layer]
+    value: Network
+    views: dict[str, keras.Model] = field(default_factory=dict)
+
+
+class BaseModel(keras.Model):
+    """What skeleton models and the twins of Keras models share.
+
+    `_parts` needs `arguments`, `sites`, `pre_activations` ({site: tensor}) and
+    `views`.
+    """
+
+    _parts: Any
+    # `dlgn_keras/__init__.py` sets it: interpret stands above the models.
+    explain: Callable[..., Any]
+
+    # -- reading -----------------------------------------------------------
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments the model was made with, defaults resolved."""
+        return dict(self._parts.arguments)
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Name and shape of every gate, in the order the data pass them."""
+        return self._parts.sites
+
+    @property
+    def gate_mode(self) -> str:
+        """The gate the model uses: "hard", "soft" or "straight_through"."""
+        return self._parts.arguments.get("gate", "hard")
+
+    @property
+    def value_input(self) -> str:
+        """The input of the value network: the "input" itself or all "ones"."""
+        return self._parts.arguments.get("value_input", "input")
+
+    def raw_inputs(self, x: Any) -> np.ndarray:
+        """Return raw inputs as an array; raise a ValueError if they do not fit."""
+        return check_inputs(x, self.input_shape[1:])
+
+    def pre_activations(self, x: Any, batch_size: int = 256) -> dict[str, np.ndarray]:
+        """Return {site: pre-activations (n, *shape)} in float32.
+
+        For a max pooling these are the values it pools.
+
+        Args:
+            x: raw inputs (n, *input_shape), as `predict` takes them.
+            batch_size: number of examples per forward pass.
+        """
+        view = self.view(
+            "pre_activations",
+            lambda: keras.Model(self.input, self._parts.pre_activations),
+        )
+        q = predict_arrays(view, self.raw_inputs(x), batch_size)
+        names = [name for name, _ in self.sites if name in q]
+        return {name: np.asarray(q[name], "float32") for name in names}
+
+    def view(self, name: str, make: Callable[[], keras.Model]) -> keras.Model:
+        """Return another model over the same layers; `make` runs on first use."""
+        if name not in self._parts.views:
+            self._parts.views[name] = make()
+        return self._parts.views[name]
+
+    # -- saving ------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        config = {**self._parts.arguments, "name": self.name}
+        if self.quantized:
+            config["quantized"] = True  # `from_config` quantises again
+        frozen = [
+            name
+            for name in ("gating_network", "value_network")
+            if not self._parts.views.get(name, self).trainable
+        ]
+        return {**config, "frozen": frozen} if frozen else config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        config = dict(config)
+        frozen, quantized = config.pop("frozen", []), config.pop("quantized", False)
+        net = cls._made_of(config)
+        if quantized:
+            net.quantize("int8")
+        for name in frozen:
+            getattr(net, name).trainable = False
+        return net
+
+    @classmethod
+    def _made_of(cls, config: dict[str, Any]) -> Any:
+        """Return the model of a config that holds its arguments alone."""
+        return cls(**config)
+
+    # -- export and int8 ---------------------------------------------------
+
+    def export(
+        self, filepath: Any, format: str = "tf_saved_model", **options: Any
+    ) -> None:
+        """Write the model for use without this library, by Keras' `export`.
+
+        Args:
+            filepath: file or folder to write.
+            format: "tf_saved_model" (on TensorFlow and JAX), "onnx" (on TensorFlow
+                and PyTorch; `pip install dlgn-keras[onnx]`), or another of Keras'.
+            options: options of Keras' `export`, such as `verbose`.
+        """
+        dtype = self.input.dtype
+        self(ops.zeros((1, *self.input_shape[1:]), dtype))  # Keras wants one call
+        super().export(filepath, format=format, **options)
+
+    def quantize(self, mode: Any, config: Any = None, **options: Any) -> None:
+        """Round every dense kernel to int8, in place, by Keras' `quantize`.
+
+        Keras has no int8 convolution: those stay float. A quantised model predicts,
+        saves and loads; it does not train. Inputs of dense layers are rounded too,
+        so the value network is no longer affine: use `explain`, `parameters` and
+        kernels before. Compile the model again afterwards.
+
+        The zoo's MNIST presets keep their test accuracy within 0.02 points, in a
+        quarter of the bytes (`benchmarks/quantized.md`).
+
+        Args:
+            mode: "int8".
+
+        Raises:
+            ValueError: another mode.
+        """
+        check_choice("mode", mode, ("int8",))
+        with warnings.catch_warnings():  # of every layer that is not dense
+            warnings.filterwarnings("ignore", message=".*`quantize` method impl")
+            super().quantize(mode, config=config, **options)
+
+    @property
+    def quantized(self) -> bool:
+        """Whether dense layers are int8."""
+        return any(
+            getattr(layer, "quantization_mode", None) is not None
+            for layer in self._flatten_layers()
+        )
+
+
+class GatedModel(BaseModel):
+    """Base of DNN, DGN and DLGN: a Keras model from raw inputs to logits.
+
+    Every family is read in the same way: by its skeleton, its sites, the gates of
+    an input, and the value network, which is affine in its input at fixed gates.
+    The class attributes tell other rooms how the families differ.
+    """
+
+    family = ""
+    # Whether gates come from a network of their own (False: the ReLUs of a DNN).
+    has_gating_network: ClassVar[bool] = True
+    # Whether pre-activations are affine in the input, as a DLGN's are.
+    has_linear_gates: ClassVar[bool] = False
+    _parts: Parts
+
+    # -- parts -------------------------------------------------------------
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The skeleton as built, batch norm resolved."""
+        return self._parts.arguments["skeleton"]
+
+    @property
+    def num_classes(self) -> int:
+        return self._parts.arguments["num_classes"]
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        return self._parts.arguments["preprocessing"]
+
+    @property
+    def gating_network(self) -> keras.Model:
+        """Preprocessed input -> {site: pre-activations}."""
+        return self.view("gating_network", self._make_gating_network)
+
+    @property
+    def value_network(self) -> keras.Model:
+        """[value input, {site: gates}] -> logits, affine in the value input."""
+        return self.view(
+            "value_network",
+            lambda: value_model(
+                self._parts.value, self.input_shape[1:], dict(self.sites)
+            ),
+        )
+
+    def _make_gating_network(self) -> keras.Model:
+        raise NotImplementedError("A family defines its gating network.")
+
+    def source_site(self, name: str) -> str:
+        """Return the site whose pre-activations make the gates of site `name`."""
+        return name
+
+    def parameters(self, network: str | bool = True) -> Any:
+        """Return {stage: kernel, bias and folded batch norm} of one network.
+
+        Args:
+            network: "value" (the logits' layer is "logits") or "gating".
+        """
+        # On PyTorch a Keras model is a torch module, which asks itself for its
+        # tensors by this very name, with no argument or a flag.
+        if isinstance(network, bool) and hasattr(super(), "parameters"):
+            return super().parameters(network)
+        return {
+            name: layer.parameters_at_inference()
+            for name, layer in self.network_layers(str(network)).items()
+            if isinstance(layer, Gated)
+        }
+
+    def network_layers(self, network: str) -> dict[str, keras.layers.Layer]:
+        """Return {stage: layer} of the "value" or the "gating" network."""
+        check_choice("network", network, ("value", "gating"))
+        parts = self._parts
+        layers = parts.value.layers if network == "value" else parts.gating_layers
+        return dict(layers)
+
+    # -- gates of an input -------------------------------------------------
+
+    def gates(
+        self, x: Any, mode: str | None = None, batch_size: int = 256
+    ) -> dict[str, np.ndarray]:
+        """Return {site: gates (n, *shape)}, the factors in the value network.
+
+        Args:
+            x: raw inputs (n, *input_shape).
+            mode: "hard", "soft" or "straight_through"; the model's own if None.
+                A DNN's own gates are hard: 1 where its ReLU is on, else 0.
+            batch_size: number of examples per forward pass.
+        """
+        gate_functions.check(*self._gate(mode))
+        made = self.gates_from(self.pre_activations(x, batch_size), mode)
+        return {
+            site: np.asarray(keras.ops.convert_to_numpy(gate))
+            for site, gate in made.items()
+        }
+
+    def gates_from(
+        self, pre_activations: dict[str, Any], mode: str | None = None
+    ) -> dict[str, Any]:
+        """Return {site: gates} as tensors, from {site: pre-activations}.
+
+        Args:
+            pre_activations: arrays or tensors (n, *shape).
+            mode: as in `gates`.
+        """
+        how = self._gate(mode)
+        return {
+            name: gate_functions.apply(pre_activations[self.source_site(name)], *how)
+            for name, _ in self.sites
+        }
+
+    def _gate(self, mode: str | None) -> tuple[str, float, float]:
+        """Return mode, beta and scale of the gates."""
+        arguments = self._parts.arguments
+        beta, scale = arguments.get("beta", 4.0), arguments.get("gate_scale", 1.0)
+        return mode or self.gate_mode, beta, scale
+
+    def value_inputs(self, x: Any) -> np.ndarray:
+        """Return the input of the value network for raw inputs: float32, (n, ...)."""
+        x = check_inputs(x, self.input_shape[1:]).astype("float32")
+        if self.value_input == "ones":
+            return np.ones_like(x)
+        return x if self.preprocessing is None else self.preprocessing.apply(x)
+
+    # -- range of raw inputs -----------------------------------------------
+    # Arrays are checked; data sets and tensors are not, as they come in pieces.
+
+    def raw_inputs(self, x: Any) -> np.ndarray:
+        x = super().raw_inputs(x)
+        self._check_range(x)
+        return x
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._check_range(args[0] if args else None)
+        return super().__call__(*args, **kwargs)
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        self._check_range(x)
+        return super().fit(x, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        self._check_range(x)
+        return super().evaluate(x, *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        self._check_range(x)
+        return super().predict(x, *args, **kwargs)
+
+    def _check_range(self, x: Any) -> None:
+        """Warn of raw inputs outside the range the preprocessing was made for."""
+        if not isinstance(x, np.ndarray) or self.preprocessing is None:
+            return
+        problem = self.preprocessing.range_problem(x)
+        if problem:
+            warnings.warn(f"{self.name}: raw {problem}", stacklevel=3)
+
+    # -- configs and presets -----------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config["skeleton"] = self.skeleton.to_config()
+        if self.preprocessing is not None:
+            config["preprocessing"] = self.preprocessing.to_config()
+        for key in ("kernel_initializer", "gating_initializer"):
+            if key in config and config[key] is not None:
+                config[key] = keras.initializers.serialize(
+                    keras.initializers.get(config[key])
+                )
+        return config
+
+    @classmethod
+    def _made_of(cls, config: dict[str, Any]) -> Any:
+        config = {**config, "skeleton": Skeleton.from_config(config["skeleton"])}
+        if config.get("preprocessing") is not None:
+            config["preprocessing"] = Preprocessing.from_config(config["preprocessing"])
+        return cls(**config)
+
+    @classmethod
+    def from_preset(cls, preset: Any, **options: Any) -> Any:
+        """Return the model of a preset of this family; see `dk.from_preset`."""
+        return from_preset(preset, family=cls, **options)
+
+    def save_to_preset(self, folder: Any, **options: Any) -> Any:
+        """Write the model as a preset folder; see `dlgn_keras.presets`."""
+        return save_to_preset(self, folder, **options)
+
+
+# -- arguments, inputs and ends that the models share --------------------------
+
+
+def check_arguments(
+    skeleton: Any,
+    input_shape: Any,
+    num_classes: Any,
+    batch_norm: bool | None,
+    preprocessing: Any,
+    seed: Any,
+) -> tuple[dict[str, Any], tuple[Site, ...]]:
+    """Return the arguments every family takes, checked and resolved, and the sites."""
+    if not isinstance(skeleton, Skeleton):
+        raise ValueError(
+            "`skeleton` must be a Skeleton, such as dk.skeletons.fc(). "
+            f"Received: skeleton={skeleton!r}."
+        )
+    if not isinstance(preprocessing, Preprocessing | None):
+        raise ValueError(
+            "`preprocessing` must be a dk.data.Preprocessing or None. "
+            f"Received: preprocessing={preprocessing!r}."
+        )
+    if not (seed is None or (isinstance(seed, int) and seed >= 0)):
+        raise ValueError(
+            f"`seed` must be a whole number from 0 or None. Received: seed={seed!r}."
+        )
+    if batch_norm is not None:
+        skeleton = skeleton.with_batch_norm(batch_norm)
+    shapes = output_shapes(skeleton, input_shape)
+    sites = tuple(Site(name, shapes[name]) for name in skeleton.site_names)
+    if not sites:
+        raise ValueError(
+            "`skeleton` must have a gated stage. "
+            f"Received: {skeleton.name!r} without one."
+        )
+    resolved = {
+        "skeleton": skeleton,
+        "input_shape": check_input_shape(input_shape),
+        "num_classes": check_count("num_classes", num_classes),
+        "preprocessing": preprocessing,
+        "seed": seed,
+    }
+    return resolved, sites
+
+
+def check_inputs(x: Any, input_shape: tuple) -> np.ndarray:
+    """Return `x` as an array; raise a ValueError if it does not fit the model."""
+    x = np.asarray(x)
+    if x.shape[1:] != tuple(input_shape) or x.ndim == 0:
+        raise ValueError(
+            f"`x` must have shape (n, {', '.join(map(str, input_shape))}). "
+            f"Received: x of shape {x.shape}."
+        )
+    if len(x) == 0:
+        raise ValueError(
+            f"`x` must hold at least one example. Received: x of shape {x.shape}."
+        )
+    if x.dtype.kind not in "fiub":
+        raise ValueError(f"`x` must be numbers. Received: x of dtype {x.dtype}.")
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = int((~np.isfinite(x)).sum())
+        raise ValueError(f"`x` must be finite. Received: x with {bad} NaN or infinite.")
+    return x
+
+
+def preprocess(inputs: Any, preprocessing: Preprocessing | None) -> Any:
+    """Apply `x * scale + offset`, or return the inputs if there is no preprocessing.
+
+    The layer has a name of its own: Keras numbers bare operations, and its second
+    "add" would clash with the "add_1" of a skeleton.
+    """
+    if preprocessing is None:
+        return inputs
+    return ChannelRescaling(
+        preprocessing.scale, preprocessing.offset, dtype="float32", name="preprocessing"
+    )(inputs)
+
+
+def as_float32(logits: Any) -> Any:
+    """Return the logits in float32, whatever precision the layers compute in."""
+    return keras.layers.Activation("linear", dtype="float32", name="output")(logits)
+
+
+def predict_arrays(model: keras.Model, inputs: Any, batch_size: int) -> Any:
+    """Return `model.predict(inputs, batch_size)`, without the cost of its set-up.
+
+    `predict` builds a data pipeline on every call. Under TensorFlow that takes some
+    90 ms, most of the time of reading a few examples.
+
+    Args:
+        model: any Keras model.
+        inputs: an array (n, ...), or a structure of such arrays, n at least 1.
+        batch_size: number of examples per forward pass.
+
+    Raises:
+        ValueError: a batch size that is not a whole number of at least 1.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(2, 8), (5,), num_classes=3, seed=0)
+        >>> x = np.ones((4, 5), "float32")
+        >>> dk.models.predict_arrays(net, x, batch_size=2).shape
+        (4, 3)
+    """
+    check_count("batch_size", batch_size)
+    count = len(keras.tree.flatten(inputs)[0])
+    parts = []
+    for start in range(0, count, batch_size):
+        rows = slice(start, start + batch_size)
+        part = keras.tree.map_structure(lambda a, rows=rows: a[rows], inputs)
+        parts.append(model.predict_on_batch(part))
+    return keras.tree.map_structure(lambda *part: np.concatenate(part), *parts)
