@@ -198,7 +198,7 @@ def test_nothing_but_a_preset_is_ever_replaced(tmp_path):
 
 
 def test_only_our_models_are_saved(tmp_path):
-    with pytest.raises(ValueError, match="`net` must be a .*Received: Sequential"):
+    with pytest.raises(ValueError, match=r"`net` must be a .*Received: Sequential"):
         save_to_preset(keras.Sequential([keras.layers.Dense(1)]), tmp_path / "mine")
 
 
