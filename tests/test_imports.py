@@ -165,7 +165,7 @@ def test_every_rule_names_what_exists():
         ("layers", "def f():\n    from dlgn_keras.models import DNN"),
         ("presets", "from dlgn_keras.models import FAMILIES"),
         ("models", "def f():\n    from dlgn_keras.interpret import explain"),
-        ("kernels", "from dlgn_keras.models.walker import Network"),
+        ("kernels", "from dlgn_keras.models.builder import Network"),
         ("skeletons", "import dlgn_keras"),
         ("training", "from dlgn_keras.experiments import regimes"),
         ("gates", "import tensorflow as tf"),

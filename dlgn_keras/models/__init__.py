@@ -1,13 +1,13 @@
 """Models: DNN, DGN and DLGN from any skeleton."""
 
 from dlgn_keras.models.base import BaseModel, GatedModel, Site, predict_arrays
+from dlgn_keras.models.builder import Network, value_model
 from dlgn_keras.models.collapse import AffineMap, affine_gates, collapse
 from dlgn_keras.models.disentangle import copy_network, disentangle
 from dlgn_keras.models.families import DGN, DLGN, DNN, FAMILIES
 from dlgn_keras.models.functional import DisentangledModel
 from dlgn_keras.models.functional.to_skeleton import as_gated_model
 from dlgn_keras.models.shallow import shallow_skeletons
-from dlgn_keras.models.walker import Network, value_model
 
 __all__ = [
     "DGN",

@@ -12,7 +12,7 @@ from keras import ops
 from dlgn_keras import gates as gate_functions
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.layers import ChannelRescaling, Gated
-from dlgn_keras.models.walker import Network, value_model
+from dlgn_keras.models.builder import Network, value_model
 from dlgn_keras.presets import from_preset, save_to_preset
 from dlgn_keras.skeletons import Skeleton, check_input_shape, output_shapes
 from dlgn_keras.tools.messages import check_choice, check_count

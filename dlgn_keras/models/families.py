@@ -18,9 +18,7 @@ from dlgn_keras.models.base import (
     check_arguments,
     preprocess,
 )
-from dlgn_keras.models.shallow import shallow_skeletons
-from dlgn_keras.models.value_options import check_value, check_value_input, tensor_model
-from dlgn_keras.models.walker import (
+from dlgn_keras.models.builder import (
     TENSOR,
     Network,
     gating_model,
@@ -28,6 +26,8 @@ from dlgn_keras.models.walker import (
     shallow_gating_model,
     value_model,
 )
+from dlgn_keras.models.shallow import shallow_skeletons
+from dlgn_keras.models.value_options import check_value, check_value_input, tensor_model
 from dlgn_keras.presets.config import register
 from dlgn_keras.skeletons import Skeleton
 

@@ -1,4 +1,4 @@
-"""Shallow gating (DLGN-SF): each site's pre-activations straight from the input.
+"""Shallow gating (DLGN-SF): one affine map of the input for each site.
 
 A dense site gets one dense layer on the flattened (or globally pooled) input.
 A convolutional site gets one convolution whose window is the site's receptive
@@ -11,6 +11,7 @@ is ours.
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from dlgn_keras.skeletons import (
     AveragePool,
@@ -18,11 +19,14 @@ from dlgn_keras.skeletons import (
     Dense,
     Flatten,
     GlobalPool,
+    MaxPool,
     Residual,
     Skeleton,
     Stage,
     output_shapes,
 )
+from dlgn_keras.skeletons.rules import StageRules
+from dlgn_keras.skeletons.window import Window
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,42 @@ class _View:
     padding: str = "same"
     to_vector: tuple[Stage, ...] = ()
 
-    def through(self, window: int, strides: int) -> "_View":
-        grown = self.window + (window - 1) * self.strides
-        return dataclasses.replace(self, window=grown, strides=self.strides * strides)
+    def through(self, window: Window) -> "_View":
+        grown = self.window + (window.span - 1) * self.strides
+        strides = self.strides * window.strides
+        return dataclasses.replace(self, window=grown, strides=strides)
+
+
+# stage, view before it, how to walk the stages of a block -> view after it
+VIEWS = StageRules("Shallow gating")
+VIEWS.refuse(MaxPool, reason="no convolution of the input takes a maximum")
+
+
+@VIEWS.rule(Residual, "body", "shortcut", "gated")
+def _block(stage: Residual, view: _View, along: Any) -> _View:
+    inside = along(stage.body, view)
+    return inside if inside.window >= view.window else view
+
+
+@VIEWS.rule(Conv, "window", "affine", "gated")
+def _conv(stage: Conv, view: _View, along: Any) -> _View:
+    return dataclasses.replace(view.through(stage.window), padding=stage.padding)
+
+
+@VIEWS.rule(AveragePool, "window")
+def _pool(stage: AveragePool, view: _View, along: Any) -> _View:
+    return view.through(stage.window)
+
+
+@VIEWS.rule(Flatten)
+@VIEWS.rule(GlobalPool)
+def _to_vector(stage: Flatten | GlobalPool, view: _View, along: Any) -> _View:
+    return dataclasses.replace(view, to_vector=(stage,))
+
+
+@VIEWS.rule(Dense, "affine", "gated")
+def _dense(stage: Dense, view: _View, along: Any) -> _View:
+    return view
 
 
 def shallow_skeletons(skeleton: Skeleton, input_shape: tuple) -> dict[str, Skeleton]:
@@ -46,6 +83,7 @@ def shallow_skeletons(skeleton: Skeleton, input_shape: tuple) -> dict[str, Skele
         ValueError: a site whose size one convolution of the input cannot have
             (odd image sizes that pooling cuts, mixed paddings).
     """
+    VIEWS.check(skeleton.stages)
     shapes = output_shapes(skeleton, input_shape)
     largest = 2 * max(input_shape[:-1], default=1) - 1
     chains: dict[str, tuple[Stage, ...]] = {}
@@ -79,16 +117,7 @@ def shallow_skeletons(skeleton: Skeleton, input_shape: tuple) -> dict[str, Skele
 
     def along(stages: tuple[Stage, ...], view: _View) -> _View:
         for stage in stages:
-            if isinstance(stage, Residual):
-                inside = along(stage.body, view)
-                view = inside if inside.window >= view.window else view
-            elif isinstance(stage, Conv):
-                grown = view.through(stage.kernel_size, stage.strides)
-                view = dataclasses.replace(grown, padding=stage.padding)
-            elif isinstance(stage, AveragePool):
-                view = view.through(stage.pool_size, stage.pool_size)
-            elif isinstance(stage, Flatten | GlobalPool):
-                view = dataclasses.replace(view, to_vector=(stage,))
+            view = VIEWS(stage, view, along)
             if getattr(stage, "gated", False):
                 inner = stage.body[-1] if isinstance(stage, Residual) else stage
                 site(stage, view, getattr(inner, "batch_norm", False))

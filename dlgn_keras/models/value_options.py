@@ -10,33 +10,57 @@ from typing import Any
 import keras
 
 from dlgn_keras.layers import ValueTensor
-from dlgn_keras.models.walker import value_inputs
-from dlgn_keras.skeletons import Conv, Dense, Flatten, Skeleton, walk
+from dlgn_keras.models.builder import value_inputs
+from dlgn_keras.skeletons import (
+    AveragePool,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalPool,
+    MaxPool,
+    Residual,
+    Skeleton,
+    walk,
+)
+from dlgn_keras.skeletons.rules import StageRules
 from dlgn_keras.tools.messages import check_choice
 
 VALUE_INPUTS = ("input", "ones")
 VALUES = ("network", "tensor")
 MAX_PATHS = 1_000_000
+# What a tensor of path values may stand on: raises, or says nothing.
+TENSOR_STAGES = StageRules("`value` 'tensor'")
+TENSOR_STAGES.refuse(
+    *(Conv, AveragePool, MaxPool, GlobalPool, Residual),
+    reason="it needs gated dense stages in a chain",
+)
+
+
+@TENSOR_STAGES.rule(Flatten)
+def _any(stage: Flatten) -> None:
+    pass
+
+
+@TENSOR_STAGES.rule(Dense, "affine", gated="it needs gated dense stages in a chain")
+def _gated(stage: Dense) -> None:
+    pass
 
 
 def check_value_input(value_input: Any, skeleton: Skeleton) -> str:
     """Return `value_input`, or raise a ValueError where all-ones cannot be seen.
 
-    Up to the first gate, maps of all-ones are one and the same number for all
-    examples, and for all places unless a convolution pads with zeros. Batch norm
-    there has no spread to divide by: it learns nothing, and at inference it blows
-    up what little its moving statistics lag behind.
+    Up to the first gate, maps of all-ones have one value for all examples, and for
+    all places unless a convolution pads with zeros. Batch norm would divide by a
+    variance of zero: it learns nothing, and at inference amplifies the lag of its
+    moving statistics.
     """
     check_choice("value_input", value_input, VALUE_INPUTS)
     if value_input == "input":
         return value_input
     for stage in walk(skeleton.stages):
-        if (
-            isinstance(stage, Conv)
-            and stage.padding == "same"
-            and stage.kernel_size > 1
-        ):
-            break
+        window = getattr(stage, "window", None)
+        if window is not None and window.padding == "same" and window.size > 1:
+            break  # zeros at the border tell places apart
         if getattr(stage, "batch_norm", False):
             raise ValueError(
                 "`value_input` 'ones' needs stages without batch norm up to the first "
@@ -60,12 +84,7 @@ def check_value(
     if value == "network":
         return value
     for stage in skeleton.stages:
-        gated = isinstance(stage, Dense) and stage.gated
-        if not gated and not isinstance(stage, Flatten):
-            raise ValueError(
-                "`value` 'tensor' needs a skeleton of gated dense stages in a "
-                f"chain. Received: stage {stage.name!r} of skeleton {skeleton.name!r}."
-            )
+        TENSOR_STAGES(stage)
     if value_input != "ones":
         raise ValueError(
             "`value_input` must be 'ones' with value 'tensor', which sees gates alone. "

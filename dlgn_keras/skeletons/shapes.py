@@ -1,9 +1,10 @@
-"""Shapes of a skeleton's stages, told before any layer is made."""
+"""Shapes of a skeleton's stages, computed before any layer is made."""
 
 import math
 import operator
 from typing import Any
 
+from dlgn_keras.skeletons.rules import StageRules
 from dlgn_keras.skeletons.skeleton import Skeleton
 from dlgn_keras.skeletons.stages import (
     AveragePool,
@@ -74,46 +75,68 @@ def output_shapes(skeleton: Skeleton, input_shape: Any) -> dict[str, Shape]:
 
 def _along(stages: tuple[Stage, ...], shape: Shape, shapes: dict[str, Shape]) -> Shape:
     for stage in stages:
-        if isinstance(stage, Residual):
-            body = _along(stage.body, shape, shapes)
-            shortcut = _along(stage.shortcut, shape, shapes)
-            if body != shortcut:
-                raise ValueError(
-                    f"The branches of {stage.name!r} must have one shape. "
-                    f"Received: body {body}, shortcut {shortcut}."
-                )
-            shape = body
-        else:
-            shape = _after(stage, shape)
-        shapes[stage.name] = shape
+        shape = shapes[stage.name] = SHAPES(stage, shape, shapes)
     return shape
 
 
-def _after(stage: Stage, shape: Shape) -> Shape:
-    *sizes, channels = shape
-    if isinstance(stage, Flatten):
-        return (math.prod(shape),)
-    if isinstance(stage, Dense):
-        if sizes:
-            raise ValueError(
-                f"Dense stage {stage.name!r} needs a vector; put GlobalPool() or "
-                f"Flatten() before it. Received: shape {shape}."
-            )
-        return (stage.units,)
-    if not sizes:
+# stage, shape before it, shapes noted so far -> shape after it
+SHAPES = StageRules("A shape")
+
+
+@SHAPES.rule(Residual, "body", "shortcut", "gated")
+def _block(stage: Residual, shape: Shape, shapes: dict[str, Shape]) -> Shape:
+    body = _along(stage.body, shape, shapes)
+    shortcut = _along(stage.shortcut, shape, shapes)
+    if body != shortcut:
         raise ValueError(
-            f"Stage {stage.name!r} needs (steps, channels) or (height, width, "
-            f"channels). Received: shape {shape}."
+            f"The branches of {stage.name!r} must have one shape. "
+            f"Received: body {body}, shortcut {shortcut}."
         )
-    if isinstance(stage, GlobalPool):
-        return (channels,)
-    if not isinstance(stage, Conv | AveragePool | MaxPool):
-        raise TypeError(f"No shape is known for the stage {stage!r}.")
+    return body
+
+
+@SHAPES.rule(Flatten)
+def _flatten(stage: Flatten, shape: Shape, shapes: dict[str, Shape]) -> Shape:
+    return (math.prod(shape),)
+
+
+@SHAPES.rule(Dense, "affine", "gated")
+def _dense(stage: Dense, shape: Shape, shapes: dict[str, Shape]) -> Shape:
+    if len(shape) > 1:
+        raise ValueError(
+            f"Dense stage {stage.name!r} needs a vector; put GlobalPool() or "
+            f"Flatten() before it. Received: shape {shape}."
+        )
+    return (stage.units,)
+
+
+@SHAPES.rule(GlobalPool)
+def _global_pool(stage: GlobalPool, shape: Shape, shapes: dict[str, Shape]) -> Shape:
+    _check_image(stage, shape)
+    return shape[-1:]
+
+
+@SHAPES.rule(AveragePool, "window")
+@SHAPES.rule(MaxPool, "window")
+def _windows(stage: Any, shape: Shape, shapes: dict[str, Shape]) -> Shape:
+    _check_image(stage, shape)
     window = stage.window
-    if not window.fits(min(sizes)):
+    if not window.fits(min(shape[:-1])):
         raise ValueError(
             f"Stage {stage.name!r} has a window of {window.span}, larger than its "
             f"input. Received: shape {shape}."
         )
-    channels = stage.filters if isinstance(stage, Conv) else channels
-    return (*(window.out_length(size) for size in sizes), channels)
+    return (*(window.out_length(size) for size in shape[:-1]), shape[-1])
+
+
+@SHAPES.rule(Conv, "window", "affine", "gated")
+def _conv(stage: Conv, shape: Shape, shapes: dict[str, Shape]) -> Shape:
+    return (*_windows(stage, shape, shapes)[:-1], stage.filters)
+
+
+def _check_image(stage: Stage, shape: Shape) -> None:
+    if len(shape) < 2:
+        raise ValueError(
+            f"Stage {stage.name!r} needs (steps, channels) or (height, width, "
+            f"channels). Received: shape {shape}."
+        )

@@ -11,8 +11,6 @@ from typing import Any
 
 from dlgn_keras.skeletons.stages import (
     KIND_OF,
-    Conv,
-    Dense,
     MaxPool,
     Stage,
     check_stages,
@@ -72,7 +70,7 @@ class Skeleton:
         """Return the skeleton with batch norm in all dense and conv stages, or none."""
 
         def change(stage: Stage) -> Stage:
-            if isinstance(stage, Dense | Conv):
+            if hasattr(stage, "batch_norm"):
                 return dataclasses.replace(stage, batch_norm=batch_norm)
             return stage
 

@@ -14,6 +14,12 @@ from dlgn_keras.skeletons.window import Window
 from dlgn_keras.tools.messages import check_choice, check_count, closest
 
 PADDINGS = ("same", "valid", "circular")
+# Fields that a room reads together: through `stage.window`, or through the numbers
+# of a layer's affine map (`net.parameters`).
+PARTS = {
+    "window": ("kernel_size", "strides", "padding", "pool_size"),
+    "affine": ("filters", "units", "batch_norm"),
+}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A trunk: the layers of a Graph, walked with an answer at each site.
 
-The same idea as `dlgn_keras.models.walker`, for any graph instead of a skeleton:
+The same idea as `dlgn_keras.models.builder`, for any graph instead of a skeleton:
 layers are made on first use, and what tells the networks apart is what comes out of
 a site.
 """

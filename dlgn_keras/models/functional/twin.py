@@ -14,6 +14,7 @@ from dlgn_keras.models.base import (
     check_inputs,
     predict_arrays,
 )
+from dlgn_keras.models.builder import value_inputs
 from dlgn_keras.models.functional.graph import Graph
 from dlgn_keras.models.functional.trunk import (
     SATURATED,
@@ -23,7 +24,6 @@ from dlgn_keras.models.functional.trunk import (
     make_gate,
     value_answer,
 )
-from dlgn_keras.models.walker import value_inputs
 from dlgn_keras.tools.messages import check_choice
 
 

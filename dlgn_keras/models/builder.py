@@ -1,8 +1,8 @@
-"""The walker: from a skeleton to layers, asking at each site what comes out.
+"""The builder: from a skeleton to Keras layers, asking at each site what comes out.
 
-One `Network` holds the layers of one skeleton, made on first use and shared
-after, so the same weights can be walked more than once with other answers.
-The answers (`record`, `gated`) are all that tells families apart.
+A `Network` holds the layers of one skeleton. It makes them on first use and shares
+them afterwards, so that the same weights can be walked again with other answers. The
+answers (`record`, `gated`) are the only difference between the families.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,14 @@ from dlgn_keras.skeletons import (
     Skeleton,
     Stage,
 )
+from dlgn_keras.skeletons.rules import StageRules
 
 TENSOR = "value_tensor"
 
 # What comes out at a site, given its name, its layer and the layer's inputs.
 Answer = Callable[[str, keras.layers.Layer, list], Any]
+# The options of a layer with weights, given its stage.
+Options = Callable[[Conv | Dense], dict[str, Any]]
 
 
 class Network:
@@ -95,27 +98,8 @@ class Network:
 
     def _layer(self, stage: Stage, x: Any) -> keras.layers.Layer:
         if stage.name not in self.layers:
-            self.layers[stage.name] = self._make(stage, len(x.shape) - 2)
+            self.layers[stage.name] = LAYERS(stage, len(x.shape) - 2, self._options)
         return self.layers[stage.name]
-
-    def _make(self, stage: Stage, rank: int) -> keras.layers.Layer:
-        if isinstance(stage, Flatten):
-            return keras.layers.Flatten(data_format="channels_last", name=stage.name)
-        if isinstance(stage, Residual):
-            return gated_layers.GatedAdd(name=stage.name)
-        if isinstance(stage, Dense):
-            return gated_layers.GatedDense(stage.units, **self._options(stage))
-        if isinstance(stage, Conv):
-            conv = (gated_layers.GatedConv1D, gated_layers.GatedConv2D)[rank - 1]
-            return conv(
-                stage.filters,
-                stage.kernel_size,
-                strides=stage.strides,
-                padding=stage.padding,
-                data_format="channels_last",
-                **self._options(stage),
-            )
-        return _pool(stage, rank)
 
     def _options(self, stage: Conv | Dense) -> dict[str, Any]:
         return {
@@ -128,21 +112,55 @@ class Network:
         }
 
 
-def _pool(stage: Stage, rank: int) -> keras.layers.Layer:
-    options = {"data_format": "channels_last", "name": stage.name}
-    if isinstance(stage, AveragePool):
-        pool = (keras.layers.AveragePooling1D, keras.layers.AveragePooling2D)[rank - 1]
-        return pool(stage.pool_size, **options)
-    if isinstance(stage, MaxPool):
-        pool = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)[rank - 1]
-        return pool(stage.pool_size, **options)
-    if isinstance(stage, GlobalPool):
-        pools = (
-            keras.layers.GlobalAveragePooling1D,
-            keras.layers.GlobalAveragePooling2D,
-        )
-        return pools[rank - 1](**options)
-    raise TypeError(f"No layer is known for the stage {stage!r}.")
+# stage, rank of the image, options of a layer with weights -> its Keras layer
+LAYERS = StageRules("A layer")
+LAST = "channels_last"
+
+
+@LAYERS.rule(Flatten)
+def _flatten(stage: Flatten, rank: int, options: Options) -> keras.layers.Layer:
+    return keras.layers.Flatten(data_format=LAST, name=stage.name)
+
+
+@LAYERS.rule(Residual, "body", "shortcut", "gated")
+def _add(stage: Residual, rank: int, options: Options) -> keras.layers.Layer:
+    return gated_layers.GatedAdd(name=stage.name)
+
+
+@LAYERS.rule(Dense, "affine", "gated")
+def _dense(stage: Dense, rank: int, options: Options) -> keras.layers.Layer:
+    return gated_layers.GatedDense(stage.units, **options(stage))
+
+
+@LAYERS.rule(Conv, "window", "affine", "gated")
+def _conv(stage: Conv, rank: int, options: Options) -> keras.layers.Layer:
+    conv = (gated_layers.GatedConv1D, gated_layers.GatedConv2D)[rank - 1]
+    return conv(
+        stage.filters,
+        stage.kernel_size,
+        strides=stage.strides,
+        padding=stage.padding,
+        data_format=LAST,
+        **options(stage),
+    )
+
+
+@LAYERS.rule(AveragePool, "window")
+def _average_pool(stage: AveragePool, rank: int, _: Options) -> keras.layers.Layer:
+    pool = (keras.layers.AveragePooling1D, keras.layers.AveragePooling2D)[rank - 1]
+    return pool(stage.pool_size, data_format=LAST, name=stage.name)
+
+
+@LAYERS.rule(MaxPool, "window")
+def _max_pool(stage: MaxPool, rank: int, options: Options) -> keras.layers.Layer:
+    pool = (keras.layers.MaxPooling1D, keras.layers.MaxPooling2D)[rank - 1]
+    return pool(stage.pool_size, data_format=LAST, name=stage.name)
+
+
+@LAYERS.rule(GlobalPool)
+def _global_pool(stage: GlobalPool, rank: int, options: Options) -> keras.layers.Layer:
+    pools = keras.layers.GlobalAveragePooling1D, keras.layers.GlobalAveragePooling2D
+    return pools[rank - 1](data_format=LAST, name=stage.name)
 
 
 def _seeded(initializer: Any, seed: int | None, name: str) -> Any:
