@@ -1,15 +1,19 @@
-"""Write the reference: a page for each public package, from the docstrings.
+"""Build the site: the front page, the guide and the reference.
 
     python docs/build.py [--out site]
 
-Public is what a package lists in `__all__`. Needs no network, and neither do the
-pages.
+README.md becomes the first page. Every page, picture and file that it links to,
+directly or by way of other pages, comes along at its place in the repository. The
+reference has one page for each public package, made from the docstrings. Public is
+what a package lists in `__all__`. The build needs no network, and neither do the pages.
 """
 
 import argparse
 import dataclasses
 import os
+import posixpath
 import re
+import shutil
 import sys
 import types
 from collections.abc import Iterator
@@ -18,21 +22,25 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pdoc
+from pdoc.render_helpers import to_html
+from pygments.formatters import HtmlFormatter
 
 import dlgn_keras
 
 HERE = Path(__file__).resolve().parent
-# Our lists of fields and results: "name: text" at the margin, further lines indented.
+# Docstrings list fields as "name: text" at the margin, further lines indented.
 FIELD = re.compile(r"^(?P<names>[a-z_]\w*(?:, [a-z_]\w*)*): (?P<text>\S.*)$")
+LINK = re.compile(r'(?P<before><(?:a|img)\b[^>]*?(?:href|src)=")(?P<to>[^"]+)')
+NAME = re.compile(r"<code>dk\.(?P<name>\w+(?:\.\w+)*)(?P<rest>[^<]*)</code>")
 
 
 def modules(root: types.ModuleType = dlgn_keras) -> Iterator[types.ModuleType]:
     """Yield a module and, depth first, the modules and packages it makes public."""
     yield root
     for name in getattr(root, "__all__", ()):
-        # What is loaded when first asked for is loaded now: pdoc does not ask.
+        # pdoc sees only what is loaded: load the lazy names.
         thing = root.__dict__.setdefault(name, getattr(root, name))
-        # A function may have taken the name of its package, as dk.presets has.
+        # A function may hide the package of the same name, as dk.presets does.
         package = sys.modules.get(f"{root.__name__}.{name}")
         if isinstance(thing, types.ModuleType) or hasattr(package, "__path__"):
             yield from modules(package)
@@ -54,7 +62,7 @@ def listed(docstring: str) -> str:
 
 
 def text(doc: pdoc.doc.Doc) -> str:
-    """Return what to show of a docstring: a dataclass' options tell of themselves."""
+    """Return an object's docstring, with the options of a dataclass."""
     options = ""
     if isinstance(doc.obj, type) and dataclasses.is_dataclass(doc.obj):
         for field in dataclasses.fields(doc.obj):
@@ -63,19 +71,109 @@ def text(doc: pdoc.doc.Doc) -> str:
     return listed(doc.docstring + (f"\n\nArgs:{options}" if options else ""))
 
 
-def build(out: Path) -> list[str]:
-    """Write the pages into a folder; return the names of the modules."""
+def reference_link(name: str) -> str | None:
+    """Return the place of a public name, such as "kernels.npk", in the reference."""
+    known = {module.__name__: module for module in modules()}
+    package, rest = f"dlgn_keras.{name}", ""
+    while package not in known:
+        package, _, rest = package.rpartition(".")
+    page = package.replace(".", "/") + ".html"
+    if not rest:
+        return page
+    return f"{page}#{rest}" if rest in known[package].__all__ else None
+
+
+@dataclasses.dataclass
+class Page:
+    """A Markdown file as HTML; `toc` is its table of contents."""
+
+    title: str
+    html: str
+    toc: str
+
+
+def read(path: str, root: Path) -> tuple[Page, list[str]]:
+    """Return a Markdown file as a page, and the repository's files that it links to."""
+    html = to_html((root / path).read_text(encoding="utf-8"))
+    here = posixpath.dirname(path) or "."
+    found: list[str] = []
+
+    def follow(match: re.Match) -> str:
+        to, mark, anchor = match["to"].partition("#")
+        target = posixpath.normpath(posixpath.join(here, to))
+        if to and ":" not in to and (root / target).is_file():
+            found.append(target)
+            to = posixpath.relpath(place(target), here)
+        return f"{match['before']}{to}{mark}{anchor}"
+
+    def explain(match: re.Match) -> str:
+        link = reference_link(match["name"])
+        if link is None:
+            return match[0]
+        return f'<a href="{posixpath.relpath(link, here)}">{match[0]}</a>'
+
+    title = re.search(r"<h1[^>]*>(.*?)</h1>", html)
+    text = NAME.sub(explain, LINK.sub(follow, html))
+    return Page(title[1] if title else path, text, html.toc_html or ""), found
+
+
+def place(path: str) -> str:
+    """Return where the site keeps a file of the repository."""
+    folder, name = posixpath.split(path)
+    if name == "README.md":
+        name = "index.md"
+    return posixpath.join(folder, re.sub(r"\.md$", ".html", name))
+
+
+def collect(root: Path) -> tuple[dict[str, Page], set[str]]:
+    """Return the pages that README.md leads to, by path, and the files they show."""
+    pages: dict[str, Page] = {}
+    files: set[str] = set()
+    ahead = ["README.md"]
+    while ahead:
+        path = ahead.pop(0)
+        if not path.endswith(".md"):
+            files.add(path)
+        elif path not in pages:
+            pages[path], found = read(path, root)
+            ahead += found
+    return pages, files
+
+
+def build(out: Path, root: Path = HERE.parent) -> list[str]:
+    """Write the site into a folder; return the names of the reference's modules."""
     names = [module.__name__ for module in modules()]
+    pages, files = collect(root)
     pdoc.render.configure(
         docformat="google",
         include_undocumented=False,
         footer_text=f"dlgn_keras {dlgn_keras.__version__}",
         template_directory=HERE / "templates",
     )
-    pdoc.render.env.filters["text"] = text
+    environment = pdoc.render.env
+    environment.filters["text"] = text
+    environment.globals["dark_code"] = HtmlFormatter(
+        style="github-dark"
+    ).get_style_defs(".pdoc-code")
+    environment.globals["guide"] = [
+        (place(path), page.title)
+        for path, page in pages.items()
+        if path.startswith("docs/guide/")
+    ]
     # pdoc takes a file for public whose function has its name: not so here.
     others = rf"!(?!(?:{'|'.join(map(re.escape, names))})$)"
     pdoc.pdoc(dlgn_keras.__name__, others, output_directory=out)
+    template = environment.get_template("page.html.jinja2")
+    for path, page in pages.items():
+        target = out / place(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(
+            template.render(page=page, here=place(path), top="../" * path.count("/")),
+            encoding="utf-8",
+        )
+    for path in files:
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / path, out / path)
     return names
 
 
@@ -83,4 +181,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("site"))
     folder = parser.parse_args().out
-    print(f"{len(build(folder))} pages: {folder / 'dlgn_keras.html'}")
+    build(folder)
+    print(folder / "index.html")

@@ -1,12 +1,13 @@
-"""Draw the front page's picture: one answer of a trained DLGN, taken apart.
+"""Draw the pictures of the front page and of the guide.
 
     python docs/figure.py
 
-All of it is computed from the preset `dlgn_fc_mnist` and the first test image that
-the preset carries.
+explanation.png is what the README's Python code draws. answer.png takes apart one
+answer of the preset `dlgn_fc_mnist`, on the first test image that the preset carries.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from matplotlib.figure import Figure
 
 import dlgn_keras as dk
 
-OUT = Path(__file__).resolve().parent / "answer.png"
+HERE = Path(__file__).resolve().parent
 PRESET = "dlgn_fc_mnist"
 
 
 def draw() -> Figure:
-    """Return the figure."""
+    """Return the figure of one answer."""
     net = dk.DLGN.from_preset(PRESET)
     golden = np.load(dk.presets()[PRESET].folder / "golden.npz")
     image = golden["inputs"][:1]
@@ -45,7 +46,7 @@ def draw() -> Figure:
         _signed(place, parts)
         total = parts.sum() + filters.offset[unit]
         place.set_title(
-            f"a gate of layer {layer}:\npixels make {total:,.1f} > 0, open",
+            f"a gate of layer {layer}:\npixels sum to {total:,.1f} > 0: open",
             fontsize=9,
         )
 
@@ -54,7 +55,7 @@ def draw() -> Figure:
     logits = found.logits[0]
     axes[3].set_title(
         f"{first} rather than {second}:\n"
-        f"pixels make {logits[first]:.1f} - {logits[second]:.1f}",
+        f"logits {logits[first]:.1f} - {logits[second]:.1f}",
         fontsize=9,
     )
     for place in axes:
@@ -69,5 +70,7 @@ def _signed(place: Any, values: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    draw().savefig(OUT)
-    print(OUT)
+    draw().savefig(HERE / "answer.png")
+    code = re.search(r"```python\n(.*?)```", (HERE / "../README.md").read_text(), re.S)
+    os.chdir(HERE)
+    exec(code[1])
