@@ -18,13 +18,14 @@ from dlgn_keras import (
     layers,
     models,
     paths,
+    presets,
     skeletons,
     training,
     tuning,
 )
 from dlgn_keras.models import DGN, DLGN, DNN, GatedModel, collapse, disentangle
 from dlgn_keras.models.base import BaseModel
-from dlgn_keras.presets import from_preset, presets
+from dlgn_keras.presets import from_preset
 from dlgn_keras.training import DLGNClassifier
 from dlgn_keras.version import __version__
 

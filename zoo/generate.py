@@ -11,6 +11,8 @@ from pathlib import Path
 import shelf
 import tables
 
+from dlgn_keras.tools.files import write_text
+
 ZOO = Path(__file__).resolve().parent
 
 
@@ -30,9 +32,7 @@ def write(zoo: Path, front: Path | None) -> None:
     """Bring a zoo folder and the front page up to date."""
     shelf.refresh(zoo)
     for path, text in pages(zoo, front).items():
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(text)
-        part.replace(path)
+        write_text(path, text)
 
 
 def stale(zoo: Path, front: Path | None) -> list[str]:

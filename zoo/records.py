@@ -7,7 +7,8 @@ from typing import Any
 from manifest import Entry
 
 from dlgn_keras.data import Dataset
-from dlgn_keras.presets.files import RUNS, read_json
+from dlgn_keras.presets.files import RUNS
+from dlgn_keras.tools.files import read_json
 from dlgn_keras.training import Recipe, Result
 
 CURVES = ("epoch", "loss", "accuracy", "test_accuracy")

@@ -18,13 +18,12 @@ from dlgn_keras.presets.files import (
     METADATA,
     PICTURE,
     RUNS,
-    part_folder,
-    publish,
     read_metadata,
     seal,
     sha256,
 )
-from dlgn_keras.presets.golden import NUMBER
+from dlgn_keras.presets.verify import NUMBER
+from dlgn_keras.tools.files import write_folder
 from dlgn_keras.training import Recipe, Result
 
 
@@ -41,8 +40,7 @@ def put(
     """Write a finished run into its preset; the first seed's weights are stored."""
     folder = out / entry.name
     runs = records.read_runs(folder) if (folder / METADATA).is_file() else []
-    part = part_folder(folder)
-    try:
+    with write_folder(folder) as part:
         if runs:
             shutil.copytree(folder, part, dirs_exist_ok=True)
             metadata = read_metadata(folder)
@@ -52,10 +50,7 @@ def put(
         runs = sorted([*runs, records.record(result)], key=lambda run: run["seed"])
         (part / RUNS).write_text(runs_text(runs))
         (part / PICTURE).unlink(missing_ok=True)
-        document(part, entry.name, metadata, _mean(out, entry))
-        publish(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        document(part, entry.name, metadata, mean_accuracy(out / entry.twin))
     return folder
 
 
@@ -120,10 +115,6 @@ def document(
     seal(folder, metadata)
 
 
-def _mean(out: Path, entry: Entry) -> float | None:
-    return mean_accuracy(out / entry.twin)
-
-
 def mean_accuracy(folder: Path) -> float | None:
     """Return the mean accuracy of a preset, None if it is not there."""
     if not (folder / METADATA).is_file():
@@ -136,14 +127,11 @@ def refresh(out: Path) -> list[str]:
     changed = []
     for path in sorted(out.glob(f"*/{METADATA}")):
         folder, metadata = path.parent, read_metadata(path.parent)
-        part = part_folder(folder)
-        try:
+        before = sha256(path)
+        with write_folder(folder) as part:
             shutil.copytree(folder, part, dirs_exist_ok=True)
             twin = out / metadata["results"]["dnn_twin"]
             document(part, folder.name, metadata, mean_accuracy(twin))
-            if sha256(part / METADATA) != sha256(path):
-                publish(part, folder)
-                changed.append(folder.name)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        if sha256(path) != before:
+            changed.append(folder.name)
     return changed

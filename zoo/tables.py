@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from dlgn_keras.presets.catalogue import HEADER, Preset, cells, row_of
 from dlgn_keras.presets.files import METADATA, WEIGHTS, sha256
+from dlgn_keras.presets.find import HEADER, Preset, cells, row_of
 
 START, END = "<!-- zoo table -->", "<!-- end of zoo table -->"
 HEAD = """\

@@ -6,8 +6,8 @@ import json
 from dlgn_keras import data
 from dlgn_keras.commands.options import add_data_dir
 from dlgn_keras.presets import find, presets, push, verify
-from dlgn_keras.presets.catalogue import HEADER, cells
 from dlgn_keras.presets.files import check_files
+from dlgn_keras.presets.find import HEADER, cells
 from dlgn_keras.tools.terminal import print_table
 
 ACTIONS = ("list", "show", "verify", "push")

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlgn_keras.data.dataset import Dataset
-from dlgn_keras.data.network import reachable
 from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.tools.internet import reachable
 
 
 class Source(NamedTuple):

@@ -310,14 +310,17 @@ class GatedModel(BaseModel):
         return super().__call__(*args, **kwargs)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Call Keras' `fit`; warn of raw inputs out of range."""
         self._check_range(x)
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Call Keras' `evaluate`; warn of raw inputs out of range."""
         self._check_range(x)
         return super().evaluate(x, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call Keras' `predict`; warn of raw inputs out of range."""
         self._check_range(x)
         return super().predict(x, *args, **kwargs)
 

@@ -28,7 +28,7 @@ from dlgn_keras.models.builder import (
 )
 from dlgn_keras.models.shallow import shallow_skeletons
 from dlgn_keras.models.value_options import check_value, check_value_input, tensor_model
-from dlgn_keras.presets.config import register
+from dlgn_keras.presets.load import register
 from dlgn_keras.skeletons import Skeleton
 
 

@@ -1,7 +1,9 @@
-"""Presets: trained models in folders, found, checked, loaded, saved, pushed."""
+"""Presets: trained models in folders. Find, check, load, save, verify and push them."""
 
-from dlgn_keras.presets.catalogue import Preset, PresetTable, presets
-from dlgn_keras.presets.find import find, zoo_folders
+import sys
+from types import ModuleType
+
+from dlgn_keras.presets.find import Preset, PresetTable, find, presets, zoo_folders
 from dlgn_keras.presets.load import from_preset
 from dlgn_keras.presets.push import Pushed, push
 from dlgn_keras.presets.save import save_to_preset
@@ -20,3 +22,13 @@ __all__ = [
     "verify",
     "zoo_folders",
 ]
+
+
+class _Callable(ModuleType):
+    """A module that can be called: `dk.presets()` is `dk.presets.presets()`."""
+
+    def __call__(self, **wanted: str) -> PresetTable:
+        return presets(**wanted)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -1,25 +1,25 @@
-"""Fetch presets: over http by Keras' own client, from the Hugging Face hub by its.
+"""Download presets: over http by Keras' client, from the Hugging Face hub by its own.
 
-A download fills a folder of its own, is checked file by file against the sha256
-in its metadata, and only then moves into the cache, in one step: what is in
-the cache is whole, however many processes fetch at once.
+A download fills a folder of its own, every file is compared with the sha256 in the
+metadata, and the folder is then renamed into the cache: every folder in the cache is
+whole, however many processes download at once.
 """
 
 import contextlib
 import os
 import re
-import shutil
 import sys
-import tempfile
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import keras
 
-from dlgn_keras.data.network import reachable
 from dlgn_keras.presets.files import KNOWN, METADATA, check_files, read_metadata
 from dlgn_keras.presets.files import sha256 as file_sha256
+from dlgn_keras.tools.files import write_folder
+from dlgn_keras.tools.internet import reachable
 
 HUB = re.compile(r"hf://([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w-][\w./-]*))?")
 PIN = re.compile(r"sha256=([0-9a-f]{64})")
@@ -79,18 +79,18 @@ def _from_url(url: str, pin: str | None) -> Path:
     if folder.is_dir():
         return folder
     _check_network(url)
-    part = _part(folder)
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"The cache {folder.parent} cannot be written: {error.strerror}. "
+            "Set KERAS_HOME to a folder that can."
+        ) from None
+    with write_folder(folder, replace=False) as part:
         _get(f"{url}/{METADATA}", part, pin)
         for file, digest in read_metadata(part)["sha256"].items():
             _get(f"{url}/{file}", part, digest)
         check_files(part)
-        with contextlib.suppress(OSError):  # another process was first: take its
-            part.rename(folder)
-        if not folder.is_dir():
-            raise ValueError(f"Cannot move the download to {folder}.")
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
@@ -101,17 +101,6 @@ def _check_network(address: str) -> None:
         raise FileNotFoundError(f"{missing}{names} asks for no network.")
     if not reachable(address):
         raise FileNotFoundError(f"{missing}its server cannot be reached.")
-
-
-def _part(folder: Path) -> Path:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
-    except OSError as error:
-        raise ValueError(
-            f"The cache {folder.parent} cannot be written: {error.strerror}. "
-            "Set KERAS_HOME to a folder that can."
-        ) from None
 
 
 def _get(url: str, folder: Path, digest: str | None) -> None:
@@ -131,6 +120,18 @@ def _get(url: str, folder: Path, digest: str | None) -> None:
         raise ValueError(f"Cannot fetch {url}: {line}") from None
 
 
+def import_hub(address: str) -> Any:
+    """Return the module huggingface_hub, or say how to install it."""
+    try:
+        import huggingface_hub
+        import huggingface_hub.errors
+    except ModuleNotFoundError:
+        raise ImportError(
+            f"{address!r} needs huggingface_hub: `pip install huggingface_hub`."
+        ) from None
+    return huggingface_hub
+
+
 def hub_address(address: str, argument: str = "preset") -> tuple[str, str | None]:
     """Return (owner/repository, revision or None) of hf://owner/repository@revision."""
     match = HUB.fullmatch(address)
@@ -144,22 +145,16 @@ def hub_address(address: str, argument: str = "preset") -> tuple[str, str | None
 
 def _from_hub(address: str) -> Path:
     repository, revision = hub_address(address)
-    try:
-        import huggingface_hub
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    except ModuleNotFoundError:
-        raise ImportError(
-            f"{address!r} needs huggingface_hub: `pip install huggingface_hub`."
-        ) from None
+    hub = import_hub(address)
     try:
         return Path(
-            huggingface_hub.snapshot_download(
+            hub.snapshot_download(
                 repository,
                 revision=revision,
                 allow_patterns=[METADATA, *KNOWN],
                 local_files_only=offline(),
             )
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+    except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError) as error:
         line = " ".join(str(error).split())
         raise FileNotFoundError(f"Cannot fetch {address!r}: {line}") from None

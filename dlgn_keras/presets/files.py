@@ -1,11 +1,10 @@
-"""A preset folder: which files it holds, their sha256, whole or not at all."""
+"""The files of a preset folder and their sha256."""
 
 import hashlib
-import json
-import os
-import shutil
 from pathlib import Path
 from typing import Any
+
+from dlgn_keras.tools.files import read_json, write_json
 
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
@@ -26,20 +25,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_json(path: Path) -> Any:
-    """Return what a json file holds; damage is a ValueError that names it."""
-    try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged: {error}.") from None
-
-
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """Return the metadata of a preset folder, its table of hashes checked for form.
+    """Return the metadata of a preset folder, the form of its hashes checked.
 
     Raises:
         FileNotFoundError: the folder holds no metadata.json.
-        ValueError: metadata that is damaged, of another format, or that names
+        ValueError: metadata that are damaged, of another format, or that name
             files no preset has.
     """
     path = folder / METADATA
@@ -64,7 +55,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 
 
 def check_files(folder: Path) -> dict[str, Any]:
-    """Hash every file of a preset, compare with its metadata, return the metadata.
+    """Compare the sha256 of every file with the metadata; return the metadata.
 
     Raises:
         ValueError: a file is missing or differs.
@@ -84,40 +75,7 @@ def check_files(folder: Path) -> dict[str, Any]:
 
 
 def seal(folder: Path, metadata: dict[str, Any]) -> None:
-    """Write the metadata with the sha256 of every file that is in the folder."""
+    """Write the metadata with the sha256 of every other file in the folder."""
     there = [name for name in KNOWN if (folder / name).is_file()]
     hashes = {name: sha256(folder / name) for name in there}
-    text = json.dumps({**metadata, "sha256": hashes}, indent=2) + "\n"
-    (folder / METADATA).write_text(text)
-
-
-def part_folder(folder: Path) -> Path:
-    """Make and return an empty folder beside `folder`, to fill and then publish.
-
-    Raises:
-        ValueError: no folder can be made there.
-    """
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-    except OSError as error:
-        raise ValueError(
-            f"`folder` must lie where one can write: {error.strerror}. "
-            f"Received: folder={str(folder)!r}."
-        ) from None
-    return part
-
-
-def publish(part: Path, folder: Path) -> None:
-    """Move a finished folder into place; an older preset there is taken away."""
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    if folder.exists():
-        folder.rename(old)
-    try:
-        part.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    write_json(folder / METADATA, {**metadata, "sha256": hashes})

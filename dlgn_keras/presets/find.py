@@ -1,21 +1,28 @@
-"""Where a preset is: a folder, a zoo, an address."""
+"""Find presets: the folder of a name, a path or an address, and the table of all."""
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dlgn_keras.presets import download
-from dlgn_keras.presets.files import METADATA, read_json
+from dlgn_keras.presets.files import METADATA, read_metadata
+from dlgn_keras.tools.files import read_json
 from dlgn_keras.tools.messages import closest
+from dlgn_keras.tools.numbers import percent
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 INDEX = "index.json"
 FORMS = "a preset's name, a folder, https://... or hf://owner/repository"
+HEADER = ("name", "test accuracy %", "seeds", "% of DNN", "parameters")
+
+
+# -- folders -------------------------------------------------------------------
 
 
 def zoo_folders() -> list[Path]:
-    """Return the zoos to look in: DLGN_KERAS_ZOO, the checkout's, `./zoo`."""
+    """Return the zoos: those of DLGN_KERAS_ZOO, then the checkout's, then `./zoo`."""
     given = os.environ.get("DLGN_KERAS_ZOO", "").split(os.pathsep)
     folders = [Path(part).expanduser() for part in given if part]
     for checkout in (Path(__file__).resolve().parents[2], Path.cwd()):
@@ -35,8 +42,20 @@ def preset_folders() -> dict[str, Path]:
     return found
 
 
+def index_handles() -> dict[str, str]:
+    """Return {name: address} of the presets that a zoo's index gives an address for."""
+    found: dict[str, str] = {}
+    for zoo in zoo_folders():
+        path = zoo / INDEX
+        rows: Any = read_json(path).get("presets", []) if path.is_file() else []
+        for row in rows:
+            if row.get("handle"):
+                found.setdefault(row["name"], row["handle"])
+    return found
+
+
 def find(preset: str | os.PathLike[str]) -> Path:
-    """Return the folder of a preset, downloaded first if it lies elsewhere.
+    """Return the folder of a preset, downloaded if it is an address.
 
     Looks for a folder of that path, then for the name in the zoos, then for the
     address that a zoo's index.json gives for the name.
@@ -46,8 +65,8 @@ def find(preset: str | os.PathLike[str]) -> Path:
             end in #sha256=<64 hex digits> of its metadata.json.
 
     Raises:
-        ValueError: an unknown name, with the closest match, or an odd address.
-        FileNotFoundError: the folder is not there, or no network to fetch it.
+        ValueError: an unknown name, with the closest match, or a malformed address.
+        FileNotFoundError: no such folder, or no network to fetch it.
     """
     text = os.fspath(preset)
     if "://" in text:
@@ -72,28 +91,130 @@ def find(preset: str | os.PathLike[str]) -> Path:
     handles = index_handles()
     if text in handles:
         return download.fetch(handles[text])
-    raise ValueError(_unknown(text, [*known, *handles]))
-
-
-def _unknown(name: str, known: list[str]) -> str:
-    if not known:
-        return (
-            f"No preset is called {name!r}: no zoo was found. Set DLGN_KERAS_ZOO to "
+    names = [*known, *handles]
+    if not names:
+        raise ValueError(
+            f"No preset is called {text!r}: no zoo was found. Set DLGN_KERAS_ZOO to "
             f"the folder that holds {INDEX}, or give {FORMS}."
         )
-    return (
-        f"No preset is called {name!r}.{closest(name, known)} "
-        f"`dk.presets()` lists all {len(known)}; or give {FORMS}."
+    raise ValueError(
+        f"No preset is called {text!r}.{closest(text, names)} "
+        f"`dk.presets()` lists all {len(names)}; or give {FORMS}."
     )
 
 
-def index_handles() -> dict[str, str]:
-    """Return {name: address} of the presets that an index says where to fetch."""
-    found: dict[str, str] = {}
-    for zoo in zoo_folders():
-        path = zoo / INDEX
-        rows: Any = read_json(path).get("presets", []) if path.is_file() else []
-        for row in rows:
-            if row.get("handle"):
-                found.setdefault(row["name"], row["handle"])
-    return found
+# -- the table -----------------------------------------------------------------
+
+
+class Preset(NamedTuple):
+    """A row of the table of presets.
+
+    Fields:
+        name: as `from_preset` takes it.
+        family, skeleton, data: of the model and of its training.
+        value_input: "input" or "ones".
+        accuracy: test accuracy at the last epoch, a share, mean over seeds.
+        std: its standard deviation, None for one seed.
+        seeds: number of seeds.
+        ratio: accuracy over that of the DNN twin.
+        parameters: number of weights.
+        folder: where the preset lies.
+    """
+
+    name: str
+    family: str
+    skeleton: str
+    data: str
+    value_input: str
+    accuracy: float | None
+    std: float | None
+    seeds: int
+    ratio: float | None
+    parameters: int
+    folder: Path
+
+
+class PresetTable(Sequence):
+    """Presets as rows; prints as a table, indexed by number or by name."""
+
+    def __init__(self, rows: Sequence[Preset]) -> None:
+        self.rows = tuple(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            if key not in self.names:
+                raise KeyError(
+                    f"No preset is called {key!r}.{closest(key, self.names)}"
+                )
+            return self.rows[self.names.index(key)]
+        return PresetTable(self.rows[key]) if isinstance(key, slice) else self.rows[key]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(row.name for row in self.rows)
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return "No presets. Set DLGN_KERAS_ZOO to a zoo's folder."
+        lines = [HEADER, *(cells(row) for row in self.rows)]
+        first, *rest = (max(map(len, column)) for column in zip(*lines, strict=True))
+        return "\n".join(
+            "  ".join([name.ljust(first), *map(str.rjust, texts, rest)])
+            for name, *texts in lines
+        )
+
+
+def cells(row: Preset) -> tuple[str, ...]:
+    """Return the texts of a row, as every table of presets shows them."""
+    accuracy = percent(row.accuracy, row.std) or "-"
+    ratio = percent(row.ratio, digits=1) or "-"
+    return (row.name, accuracy, str(row.seeds or "-"), ratio, f"{row.parameters:,}")
+
+
+def presets(**wanted: str) -> PresetTable:
+    """Return the presets of all zoos as a table that prints.
+
+    Args:
+        wanted: columns and the value each must have, such as family="dlgn" or
+            data="mnist".
+
+    Raises:
+        ValueError: no column of that name, or damaged metadata.
+
+    Example:
+        >>> import dlgn_keras as dk
+        >>> "dlgn_fc_digits" in dk.presets(family="dlgn", data="digits").names
+        True
+    """
+    for column in wanted:
+        if column not in Preset._fields:
+            raise ValueError(
+                f"A preset has no column {column!r}.{closest(column, Preset._fields)} "
+                f"The columns: {', '.join(Preset._fields)}."
+            )
+    rows = [row_of(folder) for folder in preset_folders().values()]
+    return PresetTable(
+        [r for r in rows if all(getattr(r, c) == v for c, v in wanted.items())]
+    )
+
+
+def row_of(folder: Path) -> Preset:
+    """Return the row of a preset folder, from its metadata."""
+    metadata = read_metadata(folder)
+    results = metadata.get("results", {})
+    return Preset(
+        name=folder.name,
+        family=metadata.get("family", ""),
+        skeleton=metadata.get("skeleton", ""),
+        data=metadata.get("data", {}).get("name", ""),
+        value_input=metadata.get("recipe", {}).get("value_input", "input"),
+        accuracy=results.get("mean"),
+        std=results.get("std"),
+        seeds=len(results.get("seeds", ())),
+        ratio=results.get("ratio_to_dnn"),
+        parameters=metadata.get("parameter_count", 0),
+        folder=folder,
+    )

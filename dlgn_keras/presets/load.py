@@ -1,15 +1,38 @@
-"""from_preset: a trained model in one line."""
+"""Load presets: config.json to a model, with its weights.
 
+Keras is never asked to deserialize: a config may name the registered classes, the
+stages and Keras' own initializers, nothing else.
+"""
+
+import inspect
 import os
+from pathlib import Path
 from typing import Any
 
 import keras
 
 from dlgn_keras.presets import weights
-from dlgn_keras.presets.config import build
 from dlgn_keras.presets.files import CONFIG, WEIGHTS, check_files
 from dlgn_keras.presets.find import find
-from dlgn_keras.tools.messages import check_count
+from dlgn_keras.tools.files import read_json
+from dlgn_keras.tools.messages import check_count, closest
+
+# The classes a config may name; `models`, which stands above, registers them.
+CLASSES: dict[str, Any] = {}
+PARTS = ("gating_network", "value_network")
+MODULE = "keras.initializers"
+INITIALIZERS = {
+    name: value
+    for name, value in vars(keras.initializers).items()
+    if inspect.isclass(value)
+    and issubclass(value, keras.initializers.Initializer)
+    and value is not keras.initializers.Initializer
+}
+
+
+def register(*classes: type) -> None:
+    """Let presets hold models of these classes."""
+    CLASSES.update({cls.__name__: cls for cls in classes})
 
 
 def from_preset(
@@ -22,17 +45,16 @@ def from_preset(
 ) -> Any:
     """Return the model of a preset: raw inputs in, logits out.
 
-    Every file of the preset is compared with its sha256 first, on every load;
-    nothing is unpickled, and a config can name this library's families only.
+    Every load first compares every file with its sha256. Nothing is unpickled, and
+    a config can name this library's families only.
 
     Args:
         preset: a name of `dk.presets()`, a folder, https://... or
-            hf://owner/repository. A zoo elsewhere is found by DLGN_KERAS_ZOO.
-        num_classes: another number of classes: the last layer is made anew, the
-            rest keeps its trained weights.
-        freeze_gates: True keeps the gating network of a DGN or DLGN as it is while
-            the value network is tuned, False lets it learn, None leaves it as the
-            preset was trained.
+            hf://owner/repository. DLGN_KERAS_ZOO names further zoos.
+        num_classes: another number of classes: the last layer is new, the others
+            keep their trained weights.
+        freeze_gates: True freezes the gating network of a DGN or DLGN, False lets
+            it train, None leaves it as the preset was trained.
         load_weights: False gives the untrained model.
         family: the class the model must be of, as `dk.DLGN.from_preset` asks.
 
@@ -43,8 +65,8 @@ def from_preset(
         ImportError: hf:// without huggingface_hub.
 
     Example:
-        >>> from dlgn_keras.presets import from_preset
-        >>> net = from_preset("dlgn_fc_digits", num_classes=3, freeze_gates=True)
+        >>> import dlgn_keras as dk
+        >>> net = dk.from_preset("dlgn_fc_digits", num_classes=3, freeze_gates=True)
         >>> net.output_shape, net.gating_network.trainable
         ((None, 3), False)
     """
@@ -73,10 +95,82 @@ def from_preset(
 
 
 def with_new_head(source: Any, target: Any) -> Any:
-    """Return `target` with all weights of `source` but those of the last layer."""
+    """Return `target` with all weights of `source` except the last layer's."""
     for network in ("value", "gating"):
         ours = source.network_layers(network)
         for name, layer in target.network_layers(network).items():
             if name != "logits" and layer.get_weights():
                 layer.set_weights(ours[name].get_weights())
     return target
+
+
+def build(path: Path, **changes: Any) -> Any:
+    """Return the untrained model of a config.json, some arguments changed."""
+    cls, arguments = read_config(path)
+    try:
+        return cls.from_config({**arguments, **changes})
+    except (TypeError, KeyError, AttributeError, RecursionError, ValueError) as error:
+        raise ValueError(f"{path} describes no {cls.__name__}: {error}") from None
+
+
+def read_config(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Return the class and the arguments that a config.json describes.
+
+    Raises:
+        ValueError: damaged json, an unknown class or argument.
+    """
+    config = read_json(path)
+    if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
+        raise ValueError(f"{path} must hold `class_name` and `config` of a model.")
+    name = config.get("class_name")
+    if not isinstance(name, str) or name not in CLASSES:
+        raise ValueError(
+            f"{path}: `class_name` must be one of {', '.join(CLASSES)}. "
+            f"Received: class_name={name!r}."
+        )
+    cls, arguments = CLASSES[name], dict(config["config"])
+    known = [*inspect.signature(cls).parameters, "frozen"]
+    for key in arguments:
+        if key not in known:
+            raise ValueError(
+                f"{path}: a {name} has no argument {key!r}.{closest(key, known)}"
+            )
+    frozen = arguments.get("frozen", [])
+    if not isinstance(frozen, list) or any(part not in PARTS for part in frozen):
+        raise ValueError(
+            f"{path}: `frozen` must be a list of {', '.join(PARTS)}. "
+            f"Received: frozen={frozen!r}."
+        )
+    for key in ("kernel_initializer", "gating_initializer"):
+        if arguments.get(key) is not None:
+            arguments[key] = _initializer(path, key, arguments[key])
+    return cls, arguments
+
+
+def _initializer(path: Path, key: str, value: Any) -> keras.Initializer:
+    """Return one of Keras' own initializers, its arguments plain values."""
+    described = value if isinstance(value, dict) else {"class_name": value}
+    name, options = described.get("class_name"), described.get("config", {})
+    ours = described.get("registered_name") is None
+    ours = ours and described.get("module", MODULE) == MODULE
+    plain = isinstance(options, dict) and all(
+        option is None or isinstance(option, str | int | float)
+        for option in options.values()
+    )
+    cls = INITIALIZERS.get(name) if isinstance(name, str) else None
+    if cls is None and isinstance(value, str):
+        cls = {_snake(known): c for known, c in INITIALIZERS.items()}.get(value)
+    if not ours or not plain or cls is None:
+        raise ValueError(
+            f"{path}: `{key}` must be an initializer of keras.initializers with plain "
+            f"numbers. Received: {str(value)[:80]}."
+        )
+    try:
+        return cls(**options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: `{key}` is no {name}: {error}") from None
+
+
+def _snake(name: str) -> str:
+    """Return HeNormal as he_normal."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

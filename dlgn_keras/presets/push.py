@@ -4,20 +4,25 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from dlgn_keras.presets.download import OFFLINE, fetch, hub_address, offline
+from dlgn_keras.presets.download import (
+    OFFLINE,
+    fetch,
+    hub_address,
+    import_hub,
+    offline,
+)
 from dlgn_keras.presets.files import (
     CARD,
     METADATA,
     check_files,
-    part_folder,
-    publish,
     read_metadata,
     sha256,
 )
 from dlgn_keras.presets.find import find
 from dlgn_keras.presets.verify import verify
+from dlgn_keras.tools.files import write_folder
 
 
 class Pushed(NamedTuple):
@@ -104,22 +109,18 @@ def _check_place(folder: Path, place: Path) -> None:
 
 
 def _to_folder(folder: Path, place: Path) -> Pushed:
-    part = part_folder(place)
-    try:
+    with write_folder(place) as part:
         for name in _files(folder):
             shutil.copyfile(folder / name, part / name)
         check_files(part)
-        publish(part, place)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return Pushed(_name(folder), str(place), len(_files(place)))
 
 
 def _to_hub(
     folder: Path, repository: str, revision: str | None, private: bool
 ) -> Pushed:
-    hub = _hub()
     where = f"hf://{repository}"
+    hub = import_hub(where)
     with tempfile.TemporaryDirectory() as scratch:
         sent = Path(scratch)
         for name in _files(folder):
@@ -142,13 +143,3 @@ def _to_hub(
     address = f"{where}@{commit.oid}#sha256={pin}"
     check_files(fetch(address))
     return Pushed(_name(folder), address, len(_files(folder)))
-
-
-def _hub() -> Any:
-    try:
-        import huggingface_hub
-    except ModuleNotFoundError:
-        raise ImportError(
-            "hf:// needs huggingface_hub: `pip install huggingface_hub`."
-        ) from None
-    return huggingface_hub

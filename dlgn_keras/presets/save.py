@@ -1,7 +1,7 @@
-"""save_to_preset: a model as a preset folder, whole or not at all."""
+"""Save presets: a model as a preset folder, whole or not at all."""
 
+import json
 import os
-import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,19 +9,11 @@ from typing import Any
 
 import keras
 
-from dlgn_keras.presets.config import build, config_text
-from dlgn_keras.presets.files import (
-    CONFIG,
-    FORMAT,
-    GOLDEN,
-    METADATA,
-    WEIGHTS,
-    part_folder,
-    publish,
-    seal,
-)
-from dlgn_keras.presets.golden import examples_for, save_golden
+from dlgn_keras.presets.files import CONFIG, FORMAT, GOLDEN, METADATA, WEIGHTS, seal
+from dlgn_keras.presets.load import CLASSES, build
+from dlgn_keras.presets.verify import examples_for, save_golden
 from dlgn_keras.presets.weights import load_weights, save_weights
+from dlgn_keras.tools.files import write_folder
 from dlgn_keras.version import __version__
 
 
@@ -42,14 +34,14 @@ def save_to_preset(
 
     Args:
         net: a DNN, DGN or DLGN.
-        folder: where to; its last part is the preset's name.
+        folder: where to write; its last part is the preset's name.
         dtype: "float32", or "float16" for half the size; loads as float32.
         examples: raw inputs, of which 8 become goldens; random ones if None.
         metadata: further facts, ready for json.
         overwrite: whether an older preset there is replaced.
 
     Raises:
-        ValueError: not a model of ours, a folder in the way, weights that float16
+        ValueError: another model, a folder in the way, weights that float16
             cannot hold.
 
     Example:
@@ -66,41 +58,44 @@ def save_to_preset(
             f"Received: {net.name!r} in int8."
         )
     folder = Path(folder).expanduser()
-    in_the_way = folder.exists() and not (folder.is_dir() and _may_go(folder))
-    if in_the_way or (folder.exists() and any(folder.iterdir()) and not overwrite):
-        raise ValueError(
-            "`folder` must be new or empty, or a preset with overwrite=True. "
-            f"Received: folder={str(folder)!r}, overwrite={overwrite}."
-        )
-    part = part_folder(folder)
-    try:
+    if folder.exists():
+        empty = folder.is_dir() and not any(folder.iterdir())
+        if not (empty or (overwrite and (folder / METADATA).is_file())):
+            raise ValueError(
+                "`folder` must be new or empty, or a preset with overwrite=True. "
+                f"Received: folder={str(folder)!r}, overwrite={overwrite}."
+            )
+    with write_folder(folder) as part:
         (part / CONFIG).write_text(text)
         save_weights(net, part / WEIGHTS, dtype)
         stored = build(part / CONFIG)
         load_weights(stored, part / WEIGHTS)
         inputs = examples_for(net) if examples is None else examples
         save_golden(stored, inputs, part / GOLDEN)
-        facts = {"format": FORMAT, "name": folder.name, **facts_of(net, dtype)}
+        facts = {
+            "format": FORMAT,
+            "name": folder.name,
+            "family": net.family,
+            "skeleton": net.skeleton.name,
+            "parameter_count": net.count_params(),
+            "weights_dtype": dtype,
+            "keras_version": keras.__version__,
+            "dlgn_keras_version": __version__,
+            "date_saved": datetime.now(UTC).strftime("%Y-%m-%d@%H:%M:%S"),
+        }
         seal(part, {**facts, **(metadata or {})})
-        publish(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder
 
 
-def _may_go(folder: Path) -> bool:
-    """Return whether nothing but a preset is lost with this folder."""
-    return (folder / METADATA).is_file() or not any(folder.iterdir())
-
-
-def facts_of(net: Any, dtype: str) -> dict[str, Any]:
-    """Return what the metadata say of any model."""
-    return {
-        "family": net.family,
-        "skeleton": net.skeleton.name,
-        "parameter_count": net.count_params(),
-        "weights_dtype": dtype,
-        "keras_version": keras.__version__,
-        "dlgn_keras_version": __version__,
-        "date_saved": datetime.now(UTC).strftime("%Y-%m-%d@%H:%M:%S"),
+def config_text(net: Any) -> str:
+    """Return the json text from which `load.read_config` makes the model again."""
+    name = type(net).__name__
+    if CLASSES.get(name) is not type(net):
+        raise ValueError(f"`net` must be a {', '.join(CLASSES)}. Received: {name}.")
+    config = {
+        "module": "dlgn_keras",
+        "class_name": name,
+        "config": net.get_config(),
+        "registered_name": f"dlgn_keras>{name}",
     }
+    return json.dumps(config, indent=2) + "\n"

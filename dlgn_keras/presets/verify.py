@@ -1,6 +1,11 @@
-"""verify: does a preset still give what it says?"""
+"""Verify presets: hashes, golden logits, test accuracy.
+
+golden.npz holds a few raw inputs and the logits the stored weights give for them.
+"""
 
 import os
+import zipfile
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,21 +13,29 @@ import numpy as np
 from dlgn_keras.data import Dataset
 from dlgn_keras.presets.files import GOLDEN, check_files
 from dlgn_keras.presets.find import find
-from dlgn_keras.presets.golden import TOLERANCE, golden_error, read_golden
 from dlgn_keras.presets.load import from_preset
 
+NUMBER = 8
+TOLERANCE = 1e-3
 EVALUATION_BATCH = 500
 
 
+class Golden(NamedTuple):
+    """Raw inputs (8, *input_shape) in their own dtype, and logits (8, classes)."""
+
+    inputs: np.ndarray
+    logits: np.ndarray
+
+
 class Verification(NamedTuple):
-    """What was checked.
+    """The outcome of `verify`.
 
     Fields:
-        name: the preset's.
+        name: of the preset.
         parameters: number of weights.
         golden_error: largest deviation from the golden logits, over their scale.
-        accuracy: on the test set, share; None if it was not asked for.
-        stated: the accuracy the metadata give for the stored weights, or None.
+        accuracy: on the test set, a share; None without a data set.
+        stated: accuracy of the stored weights by the metadata, or None.
     """
 
     name: str
@@ -69,7 +82,7 @@ def verify(
     stated = metadata.get("results", {}).get("stored_weights")
     accuracy = None if dataset is None else _accuracy(net, dataset)
     if dataset is not None and accuracy is not None and stated is not None:
-        # Two examples of rounding: logits that all but tie fall either way.
+        # Two examples of rounding: logits that nearly tie fall either way.
         if abs(accuracy - stated) * len(dataset.y_test) > 2.5:
             raise ValueError(
                 f"{name}: test accuracy is {accuracy:.4f}, its metadata say {stated}."
@@ -85,3 +98,45 @@ def _accuracy(net: Any, dataset: Dataset) -> float:
         )
     logits = net.predict(dataset.x_test, batch_size=EVALUATION_BATCH, verbose=0)
     return float(np.mean(logits.argmax(axis=1) == dataset.y_test))
+
+
+def examples_for(net: Any, seed: int = 0) -> np.ndarray:
+    """Return random raw inputs, in the raw range of the preprocessing."""
+    rng = np.random.default_rng(seed)
+    shape = (NUMBER, *net.input_shape[1:])
+    limits = net.preprocessing.raw_range if net.preprocessing else None
+    draws = rng.normal(size=shape) if limits is None else rng.uniform(*limits, shape)
+    return draws.astype("float32")
+
+
+def save_golden(net: Any, inputs: Any, path: Path) -> None:
+    """Write the first inputs and the model's logits for them."""
+    inputs = np.asarray(inputs)[:NUMBER]
+    logits = np.asarray(net.predict(inputs, verbose=0), np.float32)
+    np.savez(path, inputs=inputs, logits=logits)
+
+
+def read_golden(path: Path) -> Golden:
+    """Read golden.npz without unpickling.
+
+    Raises:
+        ValueError: a damaged file, or one of another kind.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return Golden(stored["inputs"], stored["logits"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no whole golden file: {error}.") from None
+
+
+def golden_error(net: Any, golden: Golden) -> float:
+    """Return the largest deviation from the golden logits, over their scale.
+
+    The scale is the largest absolute golden logit. Above 1e-3 something differs:
+    weights, preprocessing, or what a backend computes.
+    """
+    logits = net.predict(golden.inputs, verbose=0)
+    if logits.shape != golden.logits.shape:
+        return float("inf")
+    deviation = np.abs(logits - golden.logits).max()
+    return float(deviation / np.abs(golden.logits).max())

@@ -1,8 +1,11 @@
-"""Write files whole or not at all; read them with one clear line on damage."""
+"""Write files and folders whole or not at all; report damaged ones in one line."""
 
+import contextlib
 import json
 import os
-from collections.abc import Callable
+import shutil
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +46,49 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a json file; damage is a ValueError that names it."""
     try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged: {error}. Remove it.") from None
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}. Remove or replace it.") from None
+
+
+@contextlib.contextmanager
+def write_folder(folder: Path, replace: bool = True) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`, and rename it to `folder` at the end.
+
+    An error inside leaves everything as it was.
+
+    Args:
+        folder: the folder to make; its parents are made too.
+        replace: whether a folder already there is replaced. If not it is kept, as
+            when another process was first.
+
+    Raises:
+        ValueError: no folder can be made there.
+    """
+    own = f".{folder.name}.{os.getpid()}-{threading.get_ident()}"
+    part, old = folder.with_name(f"{own}.part"), folder.with_name(f"{own}.old")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+    except OSError as error:
+        raise ValueError(
+            f"`folder` must lie where one can write: {error.strerror}. "
+            f"Received: folder={str(folder)!r}."
+        ) from None
+    try:
+        yield part
+        if replace and folder.exists():
+            folder.rename(old)
+        try:
+            part.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            if replace or not folder.is_dir():
+                raise
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def make_folder(path: str | Path) -> Path:

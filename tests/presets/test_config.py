@@ -6,7 +6,8 @@ import pytest
 import tiny
 
 import dlgn_keras as dk
-from dlgn_keras.presets.config import build, config_text, read_config
+from dlgn_keras.presets.load import build, read_config
+from dlgn_keras.presets.save import config_text
 
 
 def changed(net, tmp_path, **changes):

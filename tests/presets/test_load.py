@@ -7,7 +7,7 @@ import tiny
 
 import dlgn_keras as dk
 from dlgn_keras.presets import from_preset, save_to_preset, verify
-from dlgn_keras.presets.golden import examples_for, golden_error, read_golden
+from dlgn_keras.presets.verify import examples_for, golden_error, read_golden
 
 
 def numbers(layers):

@@ -16,7 +16,7 @@ import tables
 from dlgn_keras import data
 from dlgn_keras.presets import from_preset, verify
 from dlgn_keras.presets.files import CARD, METADATA, RUNS, WEIGHTS, check_files
-from dlgn_keras.presets.golden import TOLERANCE, golden_error, read_golden
+from dlgn_keras.presets.verify import TOLERANCE, golden_error, read_golden
 
 ZOO = Path(__file__).resolve().parents[2] / "zoo"
 FOLDERS = sorted(path.parent for path in ZOO.glob(f"*/{METADATA}"))

@@ -1,17 +1,16 @@
-"""Is there a way to a host? An answer within seconds."""
+"""Ask within seconds whether a server can be reached."""
 
 import threading
 
 
 def reachable(url: str, timeout: float = 5.0) -> bool:
-    """Return whether a server answers at `url`, whatever it answers.
+    """Return whether a server answers at `url`, with whatever answer.
 
-    Asks as tensorflow-datasets itself does, through `requests`: the same proxies,
-    the same certificates.
+    Uses `requests`, as tensorflow-datasets does: the same proxies and certificates.
 
     Args:
         url: http or https address.
-        timeout: seconds in all.
+        timeout: seconds to wait in all.
     """
     import requests
 
@@ -23,7 +22,7 @@ def reachable(url: str, timeout: float = 5.0) -> bool:
         except requests.RequestException:
             pass
 
-    # A name look-up knows no timeout and may hang: so wait for a thread, not for it.
+    # A name look-up has no timeout and may hang: wait for a thread, not for it.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(timeout)

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from dlgn_keras.data.network import reachable
+from dlgn_keras.tools.internet import reachable
 
 
 @pytest.fixture(autouse=True)
