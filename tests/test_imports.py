@@ -52,7 +52,7 @@ ONLY_IN = {
         "interpret",
         "experiments",
         "commands",
-        "kernels/study",
+        "kernels/measures",
         "tuning/plots",
         "tuning/study_plots",
     ),

@@ -4,8 +4,8 @@
 - by random path features: `path_features`, `npk_estimate`
 - neural tangent kernel of the model as it is: `ntk`
 - learning with them: `NPKClassifier`
-- what a Gram says: `alignment`, `effective_rank`, `spectrum`, `nu`
-- all of it for one model and data set: `study`, `draw_study`
+- measures of a Gram: `alignment`, `effective_rank`, `eigenvalues`, `nu`
+- all of these for some models and a data set: `study`, `draw_study`
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING, Any
 from dlgn_keras.kernels.devices import DeviceExecutor
 from dlgn_keras.kernels.features import Estimate, npk_estimate, path_features
 from dlgn_keras.kernels.gram import npk, npk_diagonal
-from dlgn_keras.kernels.measures import alignment, effective_rank, nu, spectrum
+from dlgn_keras.kernels.measures import (
+    alignment,
+    draw_study,
+    effective_rank,
+    eigenvalues,
+    nu,
+    study,
+)
 from dlgn_keras.kernels.ntk import ntk
-from dlgn_keras.kernels.study import draw_study, study
 
 if TYPE_CHECKING:
     from dlgn_keras.kernels.classifier import NPKClassifier
@@ -27,13 +33,13 @@ __all__ = [
     "alignment",
     "draw_study",
     "effective_rank",
+    "eigenvalues",
     "npk",
     "npk_diagonal",
     "npk_estimate",
     "ntk",
     "nu",
     "path_features",
-    "spectrum",
     "study",
 ]
 

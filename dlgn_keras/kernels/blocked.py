@@ -1,16 +1,18 @@
 """The recursion for NumPy, a few rows of positions at a time.
 
-The same sums as `Recursion`, in an order that stays inside a processor's cache:
-a convolution and its gate are one pass over the state, and states with their
-channels apart are changed in place.
+The same sums as `Recursion`, in an order that stays inside a processor's cache: a
+convolution and its gate are one pass over the state, and states with their channels
+apart are changed in place.
 """
+
+from typing import Any
 
 import numpy as np
 
-from dlgn_keras.kernels.plan import Needs
-from dlgn_keras.kernels.recursion import Recursion, State
-from dlgn_keras.kernels.windows import offset_rows, offset_sum, wrap
+from dlgn_keras.kernels.plan import Needs, Plan
+from dlgn_keras.kernels.recursion import Kept, Recursion, Side, wrap
 from dlgn_keras.skeletons import Conv, Residual, Stage
+from dlgn_keras.skeletons.window import Window
 
 # Entries of a few rows: 256 KiB in float64, of which three are at work at a time.
 ROW_ENTRIES = 2**15
@@ -19,7 +21,10 @@ ROW_ENTRIES = 2**15
 class BlockedRecursion(Recursion):
     """`Recursion` with convolutions and gates overridden, NumPy only."""
 
-    def through(self, stage: Stage, state: State, needs: Needs) -> State:
+    def __init__(self, plan: Plan, left: Side, right: Side) -> None:
+        super().__init__(plan, left, right, np)
+
+    def through(self, stage: Stage, state: Kept, needs: Needs) -> Kept:
         large = state.pairs and needs.pairs and state.rank > 0
         if large and isinstance(stage, Conv) and not (stage.gated and needs.apart):
             return self.convolve(stage, self.total(state))
@@ -27,16 +32,14 @@ class BlockedRecursion(Recursion):
             one, other = self.branches(stage, state, needs)
             if len(one.values) > 1 or len(other.values) > 1 or needs.apart:
                 return self.gated_sum(stage, one, other, needs.apart)
-            gates = self.left.gates[stage.name], self.right.gates[stage.name]
-            return self.gate(self.sum(one, other), *gates, needs)
+            return self.gate(self.sum(one, other), *self.gates(stage), needs)
         return super().through(stage, state, needs)
 
-    def convolve(self, stage: Conv, state: State) -> State:
+    def convolve(self, stage: Conv, state: Kept) -> Kept:
         """Return the state behind a convolution and its gate, if it has one."""
         values = state.values[0]  # (*positions, a, *positions', b)
-        rank = state.rank
+        rank, window = state.rank, stage.window
         axes = [axis - 1 for axis in self.position_axes(state)]
-        window = stage.window
         if window.padding == "circular":
             for k in range(rank):
                 values = wrap(values, tuple(axes[k::rank]), window)
@@ -45,15 +48,15 @@ class BlockedRecursion(Recursion):
         a, b = values.shape[rank], values.shape[-1]
         result = np.empty((*positions, a, *positions, b))
         if stage.gated:
-            gates = self.left.gates[stage.name]
-            right = np.moveaxis(self.right.gates[stage.name], -1, 0)
+            gates, right = self.gates(stage)
+            right = np.moveaxis(right, -1, 0)
             columns = np.ascontiguousarray(right).reshape(len(right), -1)
         step = max(1, ROW_ENTRIES * positions[0] // result.size)
         for first in range(0, positions[0], step):
             rows = first, min(first + step, positions[0])
             part = offset_rows(values, (axes[0], axes[rank]), window, rows)
             for k in range(1, rank):
-                part = offset_sum(part, (axes[k], axes[rank + k]), window)
+                part = self.offset_sum(part, (axes[k], axes[rank + k]), window)
             if self.plan.fan_in[stage.name] > 1:
                 part /= self.plan.fan_in[stage.name]
             if stage.name in self.plan.biases:
@@ -68,11 +71,9 @@ class BlockedRecursion(Recursion):
         copies = 1 if stage.gated else stage.filters
         return state._replace(values=result[None], copies=copies)
 
-    def gated_sum(
-        self, stage: Residual, one: State, other: State, apart: bool
-    ) -> State:
+    def gated_sum(self, stage: Residual, one: Kept, other: Kept, apart: bool) -> Kept:
         """Add two branches and multiply by the gates, channel by channel."""
-        left, right = self.left.gates[stage.name], self.right.gates[stage.name]
+        left, right = self.gates(stage)
         channels = left.shape[-1]
         result: np.ndarray | None = None
         for c in range(channels):
@@ -88,3 +89,43 @@ class BlockedRecursion(Recursion):
                 both *= values
                 result += both
         return one._replace(values=result, copies=1)
+
+    def offset_sum(self, values: Any, axes: tuple[int, ...], window: Window) -> Any:
+        if window.padding == "circular":
+            values = wrap(values, axes, window)
+            window = window._replace(padding="valid")
+        length = window.out_length(values.shape[axes[0]])
+        return offset_rows(values, axes, window, (0, length))
+
+
+def offset_rows(
+    values: np.ndarray, axes: tuple[int, ...], window: Window, rows: tuple[int, int]
+) -> np.ndarray:
+    """Return the offset sum at some positions of its first axis, and all others.
+
+    Adds every offset into one array, without a padded copy.
+    """
+    size, (first, last) = values.shape[axes[0]], rows
+    before, strides = window.pads(size)[0], window.strides
+    length = window.out_length(size)
+    shape = list(values.shape)
+    for axis in axes:
+        shape[axis] = length
+    shape[axes[0]] = last - first
+    total = np.zeros(shape, values.dtype)
+    for j in range(window.size):
+        # positions whose source s y + j - before lies on the image
+        low = max(0, -((j - before) // strides))
+        high = min(length, (size - 1 + before - j) // strides + 1)
+        source, target = [slice(None)] * total.ndim, [slice(None)] * total.ndim
+        for axis in axes:
+            a, b = (first, last) if axis == axes[0] else (0, length)
+            start, stop = max(low, a), min(high, b)
+            if start >= stop:
+                break
+            begin = strides * start + j - before
+            source[axis] = slice(begin, begin + strides * (stop - start), strides)
+            target[axis] = slice(start - a, stop - a)
+        else:
+            total[tuple(target)] += values[tuple(source)]
+    return total

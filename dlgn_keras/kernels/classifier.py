@@ -9,9 +9,9 @@ from sklearn.linear_model import Ridge
 from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted
 
-from dlgn_keras.kernels.examples import check_examples
 from dlgn_keras.kernels.features import path_features
 from dlgn_keras.kernels.gram import npk, npk_diagonal
+from dlgn_keras.kernels.tiles import check_examples
 from dlgn_keras.tools.messages import check_choice
 
 SOLVERS = ("ridge", "svm", "features")

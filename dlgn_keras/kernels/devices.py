@@ -1,4 +1,4 @@
-"""Tiles on accelerators: the same recursion, compiled, rows spread over the devices."""
+"""Tiles on accelerators: the same recursion, compiled, its rows on all devices."""
 
 import importlib
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from dlgn_keras.kernels.plan import Plan
-from dlgn_keras.kernels.recursion import Side, arrange, block_kernel
+from dlgn_keras.kernels.recursion import Recursion, Side, arrange
 from dlgn_keras.kernels.tiles import Examples, pair_bytes
 
 
@@ -94,7 +94,7 @@ def compile_blocks(plan: Plan, dtype: str) -> Callable[[Side, Side], np.ndarray]
     """Return the block kernel compiled by the backend, rows spread over devices."""
     if keras.backend.backend() != "jax":
         return lambda left, right: keras.ops.convert_to_numpy(
-            block_kernel(plan, _tensors(left), _tensors(right), keras.ops)
+            Recursion(plan, _tensors(left), _tensors(right), keras.ops).run()
         )
     import jax
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -111,7 +111,9 @@ def compile_blocks(plan: Plan, dtype: str) -> Callable[[Side, Side], np.ndarray]
         spec = PartitionSpec(*axes[:-2], "rows", None)
         return jax.device_put(array, NamedSharding(mesh, spec))
 
-    compiled = jax.jit(lambda left, right: block_kernel(plan, left, right, jax.numpy))
+    compiled = jax.jit(
+        lambda left, right: Recursion(plan, left, right, jax.numpy).run()
+    )
 
     def compute(left: Side, right: Side) -> np.ndarray:
         with place.enable_x64(dtype == "float64"):

@@ -6,21 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from dlgn_keras.kernels.examples import (
-    Source,
-    check_examples,
-    read_examples,
-)
+from dlgn_keras.kernels.blocked import BlockedRecursion
 from dlgn_keras.kernels.plan import Plan, make_plan, on_skeleton
-from dlgn_keras.kernels.recursion import arrange, block_kernel
+from dlgn_keras.kernels.recursion import arrange
 from dlgn_keras.kernels.store import Store, fingerprint
 from dlgn_keras.kernels.tiles import (
+    Source,
     Tile,
+    check_examples,
     compute_tile,
     example_bytes,
     make_tiles,
     pair_bytes,
     pair_work,
+    read_examples,
     readable,
     threads_of,
 )
@@ -185,7 +184,7 @@ def npk_diagonal(
             side = arrange(*made, plan, np.float64)
             for k in range(len(made.inputs)):
                 one = side.part(slice(k, k + 1))
-                diagonal[start + k] = block_kernel(plan, one, one)[0, 0]
+                diagonal[start + k] = BlockedRecursion(plan, one, one).run()[0, 0]
             advance(len(made.inputs))
     return diagonal
 

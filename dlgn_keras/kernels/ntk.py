@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from dlgn_keras.autodiff import Gradients, per_example_gradients
-from dlgn_keras.kernels.examples import check_examples, read_examples
+from dlgn_keras.kernels.tiles import check_examples, read_examples
 from dlgn_keras.tools.messages import check_choice, check_count
 from dlgn_keras.tools.terminal import progress_bar
 
@@ -54,8 +54,8 @@ def ntk(
 
     Reference: arXiv 2006.10529, section 4 (K = K_v + K_f); Jacot et al., NeurIPS 2018.
     """
-    x = check_examples(net, "x", x, max_pool=True)
-    columns = x if y is None else check_examples(net, "y", y, max_pool=True)
+    x = check_examples(net, "x", x)
+    columns = x if y is None else check_examples(net, "y", y)
     check_choice("network", network, NETWORKS)
     if network == "full" and mode not in (None, net.gate_mode):
         raise ValueError(

@@ -20,11 +20,13 @@ from dlgn_keras.skeletons import (
     Dense,
     Flatten,
     GlobalPool,
+    MaxPool,
     Residual,
     Stage,
     output_shapes,
     walk,
 )
+from dlgn_keras.skeletons.rules import StageRules
 
 
 class Needs(NamedTuple):
@@ -71,6 +73,7 @@ def make_plan(net: Any, normalize: bool, bias_paths: bool) -> Plan:
             both of whose branches have a way through without weights.
     """
     check_model(net)
+    NEEDS.check(net.skeleton.stages)
     stages, shape = net.skeleton.stages, tuple(net.input_shape[1:])
     shapes = output_shapes(net.skeleton, shape)
     if isinstance(stages[0], Flatten):
@@ -82,7 +85,8 @@ def make_plan(net: Any, normalize: bool, bias_paths: bool) -> Plan:
     biases = {"logits"} if use_bias else set()
     for stage in walk(stages):
         # A layer that batch norm follows has its offset in place of a bias.
-        if isinstance(stage, Dense | Conv) and (use_bias or stage.batch_norm):
+        batch_norm = getattr(stage, "batch_norm", None)  # None: no weights
+        if batch_norm or (use_bias and batch_norm is not None):
             biases.add(stage.name)
     starts = frozenset(biases if bias_paths else ())
     fan_in = {
@@ -101,7 +105,7 @@ def on_skeleton(net: Any) -> Any:
     return as_gated_model(net) if isinstance(net, DisentangledModel) else net
 
 
-def check_model(net: Any, max_pool: bool = False) -> None:
+def check_model(net: Any) -> None:
     """Raise a ValueError unless `net` is a model whose paths the kernels can follow."""
     ours = all(hasattr(net, name) for name in ("skeleton", "gates", "value_inputs"))
     if not ours:
@@ -109,12 +113,6 @@ def check_model(net: Any, max_pool: bool = False) -> None:
             "`net` must be a dk.DNN, dk.DGN or dk.DLGN; a Keras model becomes one by "
             "dk.models.as_gated_model(dk.disentangle(model)). "
             f"Received: {type(net).__name__} {getattr(net, 'name', '')!r}."
-        )
-    if net.skeleton.has_max_pool and not max_pool:
-        raise ValueError(
-            "`net` must have average pooling: max pooling selects paths by values "
-            "that are no gates of the model. "
-            f"Received: skeleton {net.skeleton.name!r} with MaxPool stages."
         )
 
 
@@ -124,37 +122,56 @@ def _backwards(
     """Note what is read of each stage's output; return what is read of the input."""
     for stage in reversed(stages):
         needs[stage.name] = after
-        after = _before(stage, after, needs)
+        after = NEEDS(stage, after, needs)
     return after
 
 
-def _before(stage: Stage, after: Needs, needs: dict[str, Needs]) -> Needs:
-    if isinstance(stage, Dense):
-        return Needs(apart=False, pairs=False)
-    if isinstance(stage, Conv):
-        return Needs(apart=False, pairs=after.pairs)
-    if isinstance(stage, AveragePool | GlobalPool):
-        return Needs(after.apart, pairs=True)
-    if isinstance(stage, Flatten):
-        return Needs(after.apart, pairs=False)
-    if isinstance(stage, Residual):
-        if _weight_free(stage.body) and _weight_free(stage.shortcut):
-            raise ValueError(
-                f"A branch of {stage.name!r} must have weights on all of its ways: "
-                "two ways without any make one path, and their features add before "
-                "they are multiplied. Put a Dense or Conv stage into the body."
-            )
-        inside = Needs(after.apart or stage.gated, after.pairs)
-        body = _backwards(stage.body, inside, needs)
-        shortcut = _backwards(stage.shortcut, inside, needs)
-        return Needs(body.apart or shortcut.apart, body.pairs or shortcut.pairs)
-    raise TypeError(f"No kernel is known for the stage {stage!r}.")
+# stage, what is read of its output, needs noted so far -> what is read of its input
+NEEDS = StageRules("The neural path kernel")
+NEEDS.refuse(
+    MaxPool, reason="max pooling selects paths by values that are no gates of the model"
+)
+
+
+@NEEDS.rule(Dense, "affine", "gated")
+def _dense(stage: Dense, after: Needs, needs: dict[str, Needs]) -> Needs:
+    return Needs(apart=False, pairs=False)
+
+
+@NEEDS.rule(Conv, "window", "affine", "gated")
+def _conv(stage: Conv, after: Needs, needs: dict[str, Needs]) -> Needs:
+    return Needs(apart=False, pairs=after.pairs)
+
+
+@NEEDS.rule(AveragePool, "window")
+@NEEDS.rule(GlobalPool)
+def _mean(stage: Stage, after: Needs, needs: dict[str, Needs]) -> Needs:
+    return Needs(after.apart, pairs=True)
+
+
+@NEEDS.rule(Flatten)
+def _flatten(stage: Flatten, after: Needs, needs: dict[str, Needs]) -> Needs:
+    return Needs(after.apart, pairs=False)
+
+
+@NEEDS.rule(Residual, "body", "shortcut", "gated")
+def _add(stage: Residual, after: Needs, needs: dict[str, Needs]) -> Needs:
+    if _weight_free(stage.body) and _weight_free(stage.shortcut):
+        raise ValueError(
+            f"A branch of {stage.name!r} must have weights on all of its ways: two "
+            "ways without any make one path, and their features add before they are "
+            "multiplied. Put a Dense or Conv stage into the body."
+        )
+    inside = Needs(after.apart or stage.gated, after.pairs)
+    body = _backwards(stage.body, inside, needs)
+    shortcut = _backwards(stage.shortcut, inside, needs)
+    return Needs(body.apart or shortcut.apart, body.pairs or shortcut.pairs)
 
 
 def _weight_free(stages: tuple[Stage, ...]) -> bool:
-    """Whether some way through the stages meets no weight."""
+    """Tell whether some way through the stages meets no weight."""
     for stage in stages:
-        if isinstance(stage, Dense | Conv):
+        if hasattr(stage, "batch_norm"):
             return False
         if isinstance(stage, Residual):
             if not (_weight_free(stage.body) or _weight_free(stage.shortcut)):

@@ -1,11 +1,11 @@
 """The exact neural path kernel of a block of examples against another.
 
 The state is the inner product of the two examples' path features up to a stage,
-`M_c(u, u')` for channel c at positions u and u'. A weight layer adds over
-channels (its paths part there), and a convolution over the kernel's offsets; a
-gate multiplies by `G_c(u) G'_c(u')`; pooling takes means over both positions; a
-residual block adds its branches; a bias adds 1, for a path that starts there.
-Weights count 1, batch norm's scales included: the path features hold none.
+`M_c(u, u')` for channel c at positions u and u'. A weight layer adds over channels
+(its paths part there), and a convolution over the kernel's offsets; a gate multiplies
+by `G_c(u) G'_c(u')`; pooling takes means over both positions; a residual block adds
+its branches; a bias adds 1, for a path that starts there. Weights count 1, batch
+norm's scales included: the path features hold none.
 """
 
 import math
@@ -14,22 +14,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlgn_keras.kernels.plan import Needs, Plan
-from dlgn_keras.kernels.windows import offset_sum, window_mean
 from dlgn_keras.skeletons import (
     AveragePool,
     Conv,
     Dense,
     Flatten,
     GlobalPool,
+    MaxPool,
     Residual,
     Stage,
 )
+from dlgn_keras.skeletons.rules import StageRules
+from dlgn_keras.skeletons.window import Window
 
 
 class Side(NamedTuple):
-    """Examples ready for the recursion, examples behind positions.
+    """Examples ready for the recursion, their axis behind the positions.
 
-    inputs: (*positions, n, channels), what the value network is fed.
+    inputs: (*positions, n, channels), the value network's inputs.
     gates: {site: (*positions, n, channels)}.
     """
 
@@ -42,8 +44,8 @@ class Side(NamedTuple):
         return Side(self.inputs[cut], {s: g[cut] for s, g in self.gates.items()})
 
 
-class State(NamedTuple):
-    """What is known after a stage.
+class Kept(NamedTuple):
+    """The state behind a stage.
 
     values: (K, *positions, a, *positions', b), or (K, *positions, a, b) where only
         equal positions are kept. K is the number of channels, or 1.
@@ -60,7 +62,7 @@ class State(NamedTuple):
 
 
 def arrange(inputs: Any, gates: dict[str, Any], plan: Plan, dtype: Any) -> Side:
-    """Return examples first arrays as a Side, with a leading Flatten applied."""
+    """Return examples-first arrays as a Side, with a leading Flatten applied."""
 
     def move(array: Any) -> np.ndarray:
         moved = np.moveaxis(np.asarray(array, dtype), 0, -2)
@@ -70,23 +72,6 @@ def arrange(inputs: Any, gates: dict[str, Any], plan: Plan, dtype: Any) -> Side:
     return Side(move(inputs), {site: move(gates[site]) for site in plan.sites})
 
 
-def block_kernel(plan: Plan, left: Side, right: Side, xp: Any = np) -> Any:
-    """Return the kernel of every example on the left with every one on the right.
-
-    Args:
-        plan: the model's plan.
-        left, right: a and b examples.
-        xp: array namespace, `numpy` or `keras.ops`.
-
-    Returns:
-        array (a, b), in the dtype of the sides.
-    """
-    from dlgn_keras.kernels.blocked import BlockedRecursion
-
-    recursion = BlockedRecursion if xp is np else Recursion
-    return recursion(plan, left, right, xp).run()
-
-
 class Recursion:
     """The recursion in plain array operations: `xp` is `numpy` or `keras.ops`."""
 
@@ -94,9 +79,14 @@ class Recursion:
         self.plan, self.left, self.right, self.xp = plan, left, right, xp
 
     def run(self) -> Any:
+        """Return the kernel of every example on the left with every one on the right.
+
+        Returns:
+            array (a, b), in the dtype of the sides.
+        """
         plan = self.plan
         rank, pairs = len(plan.input_shape) - 1, plan.start.pairs
-        empty = State(None, 1, rank, pairs)
+        empty = Kept(None, 1, rank, pairs)
         product = self.product if plan.start.apart else self.overlap
         state = empty._replace(
             values=product(self.left.inputs, self.right.inputs, empty)
@@ -104,63 +94,38 @@ class Recursion:
         state = self.weigh(self.along(plan.stages, state), "logits", 1)
         return state.values[0]
 
-    def along(self, stages: tuple[Stage, ...], state: State) -> State:
+    def along(self, stages: tuple[Stage, ...], state: Kept) -> Kept:
         for stage in stages:
             state = self.through(stage, state, self.plan.needs[stage.name])
         return state
 
-    def through(self, stage: Stage, state: State, needs: Needs) -> State:
+    def through(self, stage: Stage, state: Kept, needs: Needs) -> Kept:
         """Return the state behind a stage and its gate."""
-        state = self.after(stage, state, needs)
+        state = AFTER(stage, self, state, needs)
         if not getattr(stage, "gated", False):
             return state
-        gates = self.left.gates[stage.name], self.right.gates[stage.name]
-        return self.gate(state, *gates, needs)
+        return self.gate(state, *self.gates(stage), needs)
 
-    def after(self, stage: Stage, state: State, needs: Needs) -> State:
-        """Return the state behind a stage, before its gate."""
-        if isinstance(stage, Residual):
-            return self.add(stage, state, needs)
-        if isinstance(stage, Dense):
-            return self.weigh(state, stage.name, stage.units)
-        if isinstance(stage, Conv):
-            state = state if needs.pairs else self.diagonal(state)
-            return self.weigh(state, stage.name, stage.filters, stage)
-        state = state if needs.apart else self.total(state)
-        if isinstance(stage, Flatten):
-            return self.flatten(self.diagonal(state), needs)
-        values = state.values
-        if isinstance(stage, AveragePool):
-            for axis in self.position_axes(state):
-                values = window_mean(values, axis, stage.pool_size, self.xp)
-            state = state._replace(values=values)
-            return state if needs.pairs else self.diagonal(state)
-        if isinstance(stage, GlobalPool):
-            axes = self.position_axes(state)
-            # Keras' mean and matmul on torch drop to float32; sum and @ do not.
-            count = math.prod(values.shape[axis] for axis in axes)
-            values = self.xp.sum(values, axis=axes) / count
-            return State(values, state.copies, 0, True)
-        raise TypeError(f"No kernel is known for the stage {stage!r}.")
+    def gates(self, stage: Stage) -> tuple[Any, Any]:
+        return self.left.gates[stage.name], self.right.gates[stage.name]
 
     def weigh(
-        self, state: State, name: str, units: int, conv: Conv | None = None
-    ) -> State:
+        self, state: Kept, name: str, units: int, conv: Conv | None = None
+    ) -> Kept:
         """Sum over what a weight layer reads; its outputs are all alike."""
         state = self.total(state)
         values = state.values
         if conv is not None:
             axes = self.position_axes(state)
             for k in range(state.rank):
-                pairs = axes[k :: state.rank]
-                values = offset_sum(values, pairs, conv.window, self.xp)
+                values = self.offset_sum(values, axes[k :: state.rank], conv.window)
         if self.plan.fan_in[name] > 1:
             values = values / self.plan.fan_in[name]
         if name in self.plan.biases:
             values = values + 1.0
         return state._replace(values=values, copies=units)
 
-    def gate(self, state: State, left: Any, right: Any, needs: Needs) -> State:
+    def gate(self, state: Kept, left: Any, right: Any, needs: Needs) -> Kept:
         """Multiply by the gates of both examples, channel by channel."""
         values = state.values
         if needs.apart:
@@ -172,19 +137,17 @@ class Recursion:
         total: Any = 0
         for c in range(values.shape[0]):
             one = slice(c, c + 1)
-            gates = self.product(left[..., one], right[..., one], state)
-            total = total + values[one] * gates
+            total = total + values[one] * self.product(
+                left[..., one], right[..., one], state
+            )
         return state._replace(values=total, copies=1)
 
-    def add(self, stage: Residual, state: State, needs: Needs) -> State:
+    def sum(self, one: Kept, other: Kept) -> Kept:
         """Add the branches of a block: every path takes one of them."""
-        return self.sum(*self.branches(stage, state, needs))
-
-    def sum(self, one: State, other: State) -> State:
         copies = min(one.copies, other.copies)
         return one._replace(values=one.values + other.values, copies=copies)
 
-    def branches(self, stage: Residual, state: State, needs: Needs) -> list[State]:
+    def branches(self, stage: Residual, state: Kept, needs: Needs) -> list[Kept]:
         """Return the states behind a block's body and shortcut, of one layout."""
         branches = []
         for stages in (stage.body, stage.shortcut):
@@ -196,7 +159,7 @@ class Recursion:
             branches.append(branch)
         return branches
 
-    def total(self, state: State) -> State:
+    def total(self, state: Kept) -> Kept:
         """Return the sum over channels."""
         values = state.values
         if values.shape[0] > 1:
@@ -205,8 +168,8 @@ class Recursion:
             values = values * state.copies
         return state._replace(values=values, copies=1)
 
-    def diagonal(self, state: State) -> State:
-        """Keep equal positions only: all that a flattened image is read at."""
+    def diagonal(self, state: Kept) -> Kept:
+        """Keep equal positions only: a flattened image is read at no others."""
         if not state.pairs or state.rank == 0:
             return state._replace(pairs=state.rank == 0)
         shape, rank = state.values.shape, state.rank
@@ -217,23 +180,11 @@ class Recursion:
         values = self.xp.reshape(kept, (shape[0], *positions, a, b))
         return state._replace(values=values, pairs=False)
 
-    def flatten(self, state: State, needs: Needs) -> State:
-        """Turn positions into units: (K, *positions, a, b) into (units, a, b)."""
-        values, copies = state.values, state.copies
-        a, b = values.shape[-2:]
-        if needs.apart:
-            values = self.xp.repeat(values, copies, axis=0)
-            values, copies = self.xp.moveaxis(values, 0, -3), 1
-            values = self.xp.reshape(values, (-1, a, b))
-        else:
-            values = self.xp.sum(self.xp.reshape(values, (1, -1, a, b)), axis=1)
-        return State(values, copies, 0, True)
-
-    def position_axes(self, state: State) -> tuple[int, ...]:
+    def position_axes(self, state: Kept) -> tuple[int, ...]:
         left = range(1, 1 + state.rank)
         return (*left, *(k + state.rank + 1 for k in left if state.pairs))
 
-    def overlap(self, left: Any, right: Any, state: State) -> Any:
+    def overlap(self, left: Any, right: Any, state: Kept) -> Any:
         """Return `sum_c left_c(u) right_c(u')` as (1, *positions, a, ...)."""
         right = self.xp.swapaxes(right, -1, -2)  # (*positions, channels, b)
         if not state.pairs:
@@ -245,7 +196,7 @@ class Recursion:
         product = left @ right
         return self.xp.reshape(product, (1, *rows, *columns))
 
-    def product(self, left: Any, right: Any, state: State) -> Any:
+    def product(self, left: Any, right: Any, state: Kept) -> Any:
         """Return `left_c(u) right_c(u')` as (channels, *positions, a, ...)."""
         left = self.xp.moveaxis(left, -1, 0)  # (channels, *positions, a)
         right = self.xp.moveaxis(right, -1, 0)
@@ -257,3 +208,106 @@ class Recursion:
             right, (columns[0], *(1,) * (len(rows) - 1), *columns[1:])
         )
         return left * right
+
+    # A convolution adds `M(s u + j, s u' + j)` over its kernel's offsets j: both
+    # positions move by the same step, so the sum separates into one pass per image
+    # axis, each over a pair of array axes. Without pairs it runs over one axis.
+
+    def offset_sum(self, values: Any, axes: tuple[int, ...], window: Window) -> Any:
+        """Return `sum_j values[s y + j - p]`, the index on all `axes` at once."""
+        if window.padding == "circular":
+            values = wrap(values, axes, window, self.xp)
+            window = window._replace(padding="valid")
+        before, after = window.pads(values.shape[axes[0]])
+        length = window.out_length(values.shape[axes[0]])
+        if before + after:
+            ends = [
+                (before, after) if k in axes else (0, 0) for k in range(values.ndim)
+            ]
+            values = self.xp.pad(values, ends)
+        total: Any = 0
+        for j in range(window.size):
+            stop = j + window.strides * (length - 1) + 1
+            total = total + values[_cut(values, axes, j, stop, window.strides)]
+        return total
+
+    def window_sum(self, state: Kept, size: int) -> Kept:
+        """Sum over windows of `size`, side by side, at both positions."""
+        values = state.values
+        for axis in self.position_axes(state):
+            shape = tuple(values.shape)
+            length = shape[axis] // size
+            values = values[_cut(values, (axis,), 0, length * size, 1)]
+            split = (*shape[:axis], length, size, *shape[axis + 1 :])
+            values = self.xp.sum(self.xp.reshape(values, split), axis=axis + 1)
+        return state._replace(values=values)
+
+
+def wrap(values: Any, axes: tuple[int, ...], window: Window, xp: Any = np) -> Any:
+    """Extend the axes circularly by the amounts that "same" pads with zeros."""
+    size = values.shape[axes[0]]
+    before, after = window.pads(size)
+    wrapped = np.arange(-before, size + after) % size
+    for axis in axes if before + after else ():
+        values = xp.take(values, wrapped, axis=axis)
+    return values
+
+
+def _cut(values: Any, axes: tuple[int, ...], *bounds: int) -> tuple[slice, ...]:
+    """Return an index that takes one slice on all the named axes."""
+    part = slice(*bounds)
+    return tuple(part if k in axes else slice(None) for k in range(len(values.shape)))
+
+
+# stage, recursion, state before the stage, what is read of the state after it
+# -> state after the stage, before its gate
+AFTER = StageRules("The exact kernel")
+AFTER.refuse(MaxPool, reason="it selects paths by values that are no gates")
+
+
+@AFTER.rule(Residual, "body", "shortcut", "gated")
+def _add(stage: Residual, recursion: Recursion, state: Kept, needs: Needs) -> Kept:
+    return recursion.sum(*recursion.branches(stage, state, needs))
+
+
+@AFTER.rule(Dense, "affine", "gated")
+def _dense(stage: Dense, recursion: Recursion, state: Kept, needs: Needs) -> Kept:
+    return recursion.weigh(state, stage.name, stage.units)
+
+
+@AFTER.rule(Conv, "window", "affine", "gated")
+def _conv(stage: Conv, recursion: Recursion, state: Kept, needs: Needs) -> Kept:
+    state = state if needs.pairs else recursion.diagonal(state)
+    return recursion.weigh(state, stage.name, stage.filters, stage)
+
+
+@AFTER.rule(AveragePool, "window")
+def _mean(stage: AveragePool, recursion: Recursion, state: Kept, needs: Needs) -> Kept:
+    state = state if needs.apart else recursion.total(state)
+    pooled = recursion.window_sum(state, stage.pool_size)
+    count = stage.pool_size ** len(recursion.position_axes(state))
+    pooled = pooled._replace(values=pooled.values / count)
+    return pooled if needs.pairs else recursion.diagonal(pooled)
+
+
+@AFTER.rule(GlobalPool)
+def _global(stage: GlobalPool, recursion: Recursion, state: Kept, needs: Needs) -> Kept:
+    state = state if needs.apart else recursion.total(state)
+    axes = recursion.position_axes(state)
+    # Keras' mean and matmul on torch drop to float32; sum and @ do not.
+    count = math.prod(state.values.shape[axis] for axis in axes)
+    values = recursion.xp.sum(state.values, axis=axes) / count
+    return Kept(values, state.copies, 0, True)
+
+
+@AFTER.rule(Flatten)
+def _flatten(stage: Flatten, recursion: Recursion, state: Kept, needs: Needs) -> Kept:
+    """Turn positions into units: (K, *positions, a, b) into (units, a, b)."""
+    xp, state = recursion.xp, recursion.diagonal(state)
+    if not needs.apart:
+        state = recursion.total(state)
+        shape = (1, -1, *state.values.shape[-2:])
+        values = xp.sum(xp.reshape(state.values, shape), axis=1)
+        return Kept(values, 1, 0, True)
+    values = xp.moveaxis(xp.repeat(state.values, state.copies, axis=0), 0, -3)
+    return Kept(xp.reshape(values, (-1, *values.shape[-2:])), 1, 0, True)

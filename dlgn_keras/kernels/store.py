@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dlgn_keras.kernels.tiles import Tile, readable
+from dlgn_keras.tools.files import read_json, write_json
 
 
 def fingerprint(net: Any, arrays: list[np.ndarray | None], options: dict) -> str:
@@ -57,7 +58,7 @@ class Store:
         self._finished = self.folder / "finished.txt"
         manifest = self.folder / "manifest.json"
         if manifest.is_file():
-            found = json.loads(manifest.read_text())
+            found = read_json(manifest)
             if found["key"] != key or found["shape"] != list(shape):
                 raise ValueError(
                     "`folder` must be new or hold the Gram of the same model, "
@@ -91,9 +92,7 @@ class Store:
             ).flush()
             if not manifest.is_file():
                 found = {"key": self._key, "shape": self.shape, "tile_size": tile_size}
-                new = self.folder / "manifest.json.new"
-                new.write_text(json.dumps(found))
-                os.replace(new, manifest)
+                write_json(manifest, found)
         self._gram = np.lib.format.open_memmap(self._partial, mode="r+")
         done = set()
         for line in self._finished.read_text().splitlines(keepends=True):
@@ -123,7 +122,7 @@ class Store:
             os.fsync(file.fileno())
 
     def finish(self) -> None:
-        """Name the Gram complete."""
+        """Rename the partial file to its final name."""
         self._gram.flush()
         del self._gram
         os.replace(self._partial, self.path)

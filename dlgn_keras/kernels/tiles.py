@@ -1,4 +1,4 @@
-"""Tiles of a Gram: what one needs, how it is cut into blocks, how it is computed.
+"""Tiles of a Gram: their examples, how they are cut into blocks and computed.
 
 A *tile* is a square of the Gram whose gates are made once; it is what is stored,
 sent to a worker, or computed again after a crash. A *block* is a part of a tile
@@ -8,12 +8,14 @@ small enough for the recursion's state.
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dlgn_keras.kernels.plan import Plan
-from dlgn_keras.kernels.recursion import arrange, block_kernel
+from dlgn_keras.kernels.blocked import BlockedRecursion
+from dlgn_keras.kernels.plan import Plan, check_model
+from dlgn_keras.kernels.recursion import arrange
+from dlgn_keras.models import check_inputs
 from dlgn_keras.skeletons import Residual, Stage, walk
 from dlgn_keras.tools.messages import check_count
 
@@ -21,6 +23,8 @@ FLOAT = 8  # bytes
 # Entries of a state that a block aims for: large enough for NumPy's loops, small
 # enough for a processor's cache. One pair of large images may need more.
 BLOCK_ENTRIES = 2**18
+# Units of all sites, of all examples of one forward pass: 64 MiB of gates.
+FORWARD_UNITS = 2**24
 
 
 def readable(size: float) -> str:
@@ -49,6 +53,70 @@ class Examples(NamedTuple):
 
     inputs: np.ndarray
     gates: dict[str, np.ndarray]
+
+
+def check_examples(net: Any, name: str, x: Any) -> np.ndarray:
+    """Return raw inputs of a model as an array, or say what is wrong with them."""
+    check_model(net)
+    return check_inputs(x, net.input_shape[1:], name)
+
+
+def forward_size(net: Any) -> int:
+    """Return how many examples of a model go forward at a time: 32 to 512."""
+    units = sum(int(np.prod(site.shape)) for site in net.sites)
+    fit = FORWARD_UNITS // max(units, int(np.prod(net.input_shape[1:])))
+    return 2 ** min(9, max(5, fit.bit_length() - 1))
+
+
+def read_examples(net: Any, x: np.ndarray, mode: str | None = None) -> Examples:
+    """Return what the kernels need of examples, the same for every number of them.
+
+    Float32 products round differently for every batch size, which moves soft
+    gates by 1e-8 and may turn a hard one: so all batches of a model have one size.
+    """
+    size = forward_size(net)
+    rest = -len(x) % size
+    full = np.concatenate([x, np.zeros((rest, *x.shape[1:]), x.dtype)])
+    gates = net.gates(full, mode, batch_size=size)
+    return Examples(net.value_inputs(x), {s: g[: len(x)] for s, g in gates.items()})
+
+
+class Source:
+    """Makes the examples of a tile; rows once while they stay the same.
+
+    Args:
+        net, mode: model and gates to use.
+        x, y: examples of the rows and of the columns; `y` None for `x` itself.
+        keep: whether to keep what is made, for all tiles.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        mode: str | None,
+        x: np.ndarray,
+        y: np.ndarray | None,
+        keep: bool,
+    ) -> None:
+        self.net, self.mode, self.x, self.y, self.keep = net, mode, x, y, keep
+        self._rows: dict[int, Examples] = {}
+        self._columns: dict[int, Examples] = {} if y is not None else self._rows
+
+    def __call__(self, tile: Tile) -> tuple[Examples, Examples | None]:
+        start = tile.rows.start
+        if start not in self._rows:
+            if not self.keep or self.y is not None:
+                self._rows.clear()
+            self._rows[start] = read_examples(self.net, self.x[tile.rows], self.mode)
+        if self.y is None and tile.rows == tile.columns:
+            return self._rows[start], None
+        columns, begin = self.x if self.y is None else self.y, tile.columns.start
+        if begin in self._columns:
+            return self._rows[start], self._columns[begin]
+        made = read_examples(self.net, columns[tile.columns], self.mode)
+        if self.keep:
+            self._columns[begin] = made
+        return self._rows[start], made
 
 
 def make_tiles(n: int, m: int, size: int, symmetric: bool) -> list[Tile]:
@@ -174,7 +242,9 @@ def compute_tile(
     ]
 
     def work(block: tuple[slice, slice]) -> None:
-        tile[block] = block_kernel(plan, rows.part(block[0]), columns.part(block[1]))
+        tile[block] = BlockedRecursion(
+            plan, rows.part(block[0]), columns.part(block[1])
+        ).run()
         if right is None and block[0] != block[1]:
             tile[block[1], block[0]] = tile[block].T
         advance(tile[block].size * (1 + (right is None and block[0] != block[1])))

@@ -1,6 +1,12 @@
 """Models: DNN, DGN and DLGN from any skeleton."""
 
-from dlgn_keras.models.base import BaseModel, GatedModel, Site, predict_arrays
+from dlgn_keras.models.base import (
+    BaseModel,
+    GatedModel,
+    Site,
+    check_inputs,
+    predict_arrays,
+)
 from dlgn_keras.models.builder import Network, value_model
 from dlgn_keras.models.collapse import AffineMap, affine_gates, collapse
 from dlgn_keras.models.disentangle import copy_network, disentangle
@@ -22,6 +28,7 @@ __all__ = [
     "Site",
     "affine_gates",
     "as_gated_model",
+    "check_inputs",
     "collapse",
     "copy_network",
     "disentangle",

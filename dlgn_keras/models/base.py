@@ -408,23 +408,23 @@ def check_arguments(
     return resolved, sites
 
 
-def check_inputs(x: Any, input_shape: tuple) -> np.ndarray:
+def check_inputs(x: Any, input_shape: tuple, name: str = "x") -> np.ndarray:
     """Return `x` as an array; raise a ValueError if it does not fit the model."""
     x = np.asarray(x)
-    if x.shape[1:] != tuple(input_shape) or x.ndim == 0:
+    if x.shape[1:] != tuple(input_shape) or not x.ndim or not len(x):
         raise ValueError(
-            f"`x` must have shape (n, {', '.join(map(str, input_shape))}). "
-            f"Received: x of shape {x.shape}."
-        )
-    if len(x) == 0:
-        raise ValueError(
-            f"`x` must hold at least one example. Received: x of shape {x.shape}."
+            f"`{name}` must have shape (n, {', '.join(map(str, input_shape))}), n at "
+            f"least 1. Received: {name} of shape {x.shape}."
         )
     if x.dtype.kind not in "fiub":
-        raise ValueError(f"`x` must be numbers. Received: x of dtype {x.dtype}.")
+        raise ValueError(
+            f"`{name}` must be numbers. Received: {name} of dtype {x.dtype}."
+        )
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         bad = int((~np.isfinite(x)).sum())
-        raise ValueError(f"`x` must be finite. Received: x with {bad} NaN or infinite.")
+        raise ValueError(
+            f"`{name}` must be finite. Received: {name} with {bad} NaN or infinite."
+        )
     return x
 
 

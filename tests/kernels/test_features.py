@@ -10,9 +10,9 @@ from tolerances import assert_close, distance
 
 import dlgn_keras as dk
 from dlgn_keras import kernels
-from dlgn_keras.kernels.draws import Draw, RandomNetwork, draw_kernel
-from dlgn_keras.kernels.examples import read_examples
+from dlgn_keras.kernels.features import Draw, RandomNetwork, draw_kernel
 from dlgn_keras.kernels.plan import make_plan
+from dlgn_keras.kernels.tiles import read_examples
 from dlgn_keras.skeletons import Conv, Dense, GlobalPool, Residual, Skeleton
 
 SMALL = {

@@ -13,7 +13,7 @@ def factor(rng):
 
 def test_spectrum_holds_the_squared_singular_values_over_their_sum(factor):
     squares = np.linalg.svd(factor, compute_uv=False) ** 2
-    found = kernels.spectrum(factor @ factor.T)
+    found = kernels.eigenvalues(factor @ factor.T)
     np.testing.assert_allclose(found[:5], squares / squares.sum(), rtol=1e-10)
     np.testing.assert_allclose(found[5:], 0, atol=1e-12)
 
@@ -56,8 +56,11 @@ def test_nu_is_the_least_norm_of_a_fit_times_the_trace(factor):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: kernels.spectrum(np.ones((2, 3))), "`gram` must be a square matrix"),
-        (lambda: kernels.spectrum(np.full((2, 2), np.nan)), "`gram` must be finite"),
+        (
+            lambda: kernels.eigenvalues(np.ones((2, 3))),
+            "`gram` must be a square matrix",
+        ),
+        (lambda: kernels.eigenvalues(np.full((2, 2), np.nan)), "`gram` must be finite"),
         (lambda: kernels.effective_rank(np.zeros((2, 2))), "positive trace"),
         (lambda: kernels.alignment(np.eye(2), np.eye(3)), "the same examples"),
         (lambda: kernels.alignment(np.ones((2, 2)), np.eye(2)), "must not be constant"),

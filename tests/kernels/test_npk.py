@@ -10,9 +10,9 @@ from tolerances import assert_close, distance
 
 import dlgn_keras as dk
 from dlgn_keras import kernels, paths
-from dlgn_keras.kernels.examples import read_examples
 from dlgn_keras.kernels.plan import make_plan
 from dlgn_keras.kernels.recursion import Recursion, arrange
+from dlgn_keras.kernels.tiles import read_examples
 from dlgn_keras.skeletons import (
     AveragePool,
     Conv,

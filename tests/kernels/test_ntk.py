@@ -11,7 +11,7 @@ from tolerances import assert_close, distance
 import dlgn_keras as dk
 from dlgn_keras import kernels
 from dlgn_keras.autodiff import per_example_gradients
-from dlgn_keras.kernels.examples import read_examples
+from dlgn_keras.kernels.tiles import read_examples
 from dlgn_keras.skeletons import Conv, Dense, GlobalPool, Residual, Skeleton
 
 

@@ -94,7 +94,7 @@ def test_a_model_that_cannot_be_made_is_told_why(options, message):
         ),
         (np.zeros(4), r"`x` must have shape \(n, 4\).*\(4,\)"),
         (np.float32(3), r"`x` must have shape \(n, 4\).*\(\)"),
-        (np.zeros((0, 4)), r"`x` must hold at least one example.*\(0, 4\)"),
+        (np.zeros((0, 4)), r"`x` must have shape.*n at least 1.*\(0, 4\)"),
         (np.array([["a"] * 4]), "`x` must be numbers. Received: x of dtype <U1"),
         (np.array([[0, np.nan, 1, np.inf]]), "`x` must be finite.*2 NaN or infinite"),
         (np.ones((1, 4), complex), "`x` must be numbers.*complex128"),
