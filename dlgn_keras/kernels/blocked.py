@@ -113,7 +113,7 @@ def offset_rows(
         shape[axis] = length
     shape[axes[0]] = last - first
     total = np.zeros(shape, values.dtype)
-    for j in range(window.size):
+    for j in window.offsets:
         # positions whose source s y + j - before lies on the image
         low = max(0, -((j - before) // strides))
         high = min(length, (size - 1 + before - j) // strides + 1)

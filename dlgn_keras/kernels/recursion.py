@@ -226,7 +226,7 @@ class Recursion:
             ]
             values = self.xp.pad(values, ends)
         total: Any = 0
-        for j in range(window.size):
+        for j in window.offsets:
             stop = j + window.strides * (length - 1) + 1
             total = total + values[_cut(values, axes, j, stop, window.strides)]
         return total

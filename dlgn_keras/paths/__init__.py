@@ -26,9 +26,6 @@ from dlgn_keras.paths.features import (
     npv,
     output,
 )
-from dlgn_keras.paths.placing import (
-    gate_shapes,
-)
 from dlgn_keras.paths.stages import (
     AveragePool,
     Conv,
@@ -41,6 +38,7 @@ from dlgn_keras.paths.stages import (
     Scale,
     Stage,
     SubNetwork,
+    gate_shapes,
     sub_networks,
 )
 from dlgn_keras.paths.walk import (

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dlgn_keras.paths.placing import Placed, gate_shapes, place
-from dlgn_keras.paths.stages import Index, Stage
+from dlgn_keras.paths.stages import Index, Placed, Stage, gate_shapes, place
 from dlgn_keras.paths.walk import Path, Weight, enumerate_paths
 
 Key = tuple[Weight, ...]

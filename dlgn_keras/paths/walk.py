@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dlgn_keras.paths.placing import Placed, place, taps, window
 from dlgn_keras.paths.stages import (
     AveragePool,
     Conv,
@@ -16,9 +15,13 @@ from dlgn_keras.paths.stages import (
     GlobalPool,
     Index,
     MaxPool,
+    Placed,
     Residual,
     Scale,
     Stage,
+    place,
+    taps,
+    window,
 )
 
 

@@ -31,9 +31,14 @@ class Window(NamedTuple):
     padding: str = "valid"
 
     @property
+    def offsets(self) -> range:
+        """Where the entries of a window lie, from its first one."""
+        return range(self.size)
+
+    @property
     def span(self) -> int:
         """Distance from the first entry of a window to its last, plus 1."""
-        return self.size
+        return self.offsets[-1] + 1
 
     def pads(self, length: int) -> tuple[int, int]:
         """Return how far an axis of `length` is extended, before and after."""
@@ -54,7 +59,7 @@ class Window(NamedTuple):
     def taps(self, length: int) -> np.ndarray:
         """Return the positions that windows read, (windows, size); -1 is padding."""
         starts = np.arange(self.out_length(length)) * self.strides
-        read = starts[:, None] + np.arange(self.size) - self.pads(length)[0]
+        read = starts[:, None] + np.array(self.offsets) - self.pads(length)[0]
         if self.padding == "circular":
             return read % length
         return np.where((read >= 0) & (read < length), read, -1)
