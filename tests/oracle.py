@@ -22,11 +22,12 @@ from dlgn_keras.skeletons import (
 )
 
 
-def windows(z, size, strides, padding):
+def windows(z, size, strides, padding, dilation=1):
     """{position: windows (n, *size, channels)} and the number of positions by axis."""
     rank = z.ndim - 2
     size = (size,) * rank if isinstance(size, int) else tuple(size)
     strides = (strides,) * rank if isinstance(strides, int) else tuple(strides)
+    size = tuple((k - 1) * dilation + 1 for k in size)
     if padding != "valid":
         amounts = [(0, 0)]
         for n, k, s in zip(z.shape[1:-1], size, strides, strict=True):
@@ -40,15 +41,15 @@ def windows(z, size, strides, padding):
     for position in np.ndindex(*shape):
         axes = zip(position, size, strides, strict=True)
         cuts[position] = z[
-            (slice(None), *(slice(i * s, i * s + k) for i, k, s in axes))
+            (slice(None), *(slice(i * s, i * s + k, dilation) for i, k, s in axes))
         ]
     return cuts, shape
 
 
-def convolve(z, kernel, strides=1, padding="same"):
+def convolve(z, kernel, strides=1, padding="same", dilation=1):
     """Convolution by a loop: z (n, *space, in), kernel (*window, in, out)."""
     rank = z.ndim - 2
-    cuts, shape = windows(z, kernel.shape[:rank], strides, padding)
+    cuts, shape = windows(z, kernel.shape[:rank], strides, padding, dilation)
     out = np.zeros((len(z), *shape, kernel.shape[-1]))
     for position, cut in cuts.items():
         out[(slice(None), *position)] = np.tensordot(cut, kernel, rank + 1)
@@ -86,7 +87,7 @@ def run(skeleton, parameters, z, answer, choose=None):
             elif isinstance(stage, Dense):
                 z = affine(stage.name, z, np.matmul)
             elif isinstance(stage, Conv):
-                how = (stage.strides, stage.padding)
+                how = (stage.strides, stage.padding, stage.dilation)
                 z = affine(stage.name, z, lambda z, k, how=how: convolve(z, k, *how))
             elif isinstance(stage, Flatten):
                 z = z.reshape(len(z), -1)
@@ -157,7 +158,9 @@ def stages(net, network="value"):
         p = parameters[stage.name]
         bias = p.bias if biased and not stage.batch_norm else None
         if isinstance(stage, Conv):
-            yield paths.Conv(p.kernel, bias, stage.strides, stage.padding)
+            yield paths.Conv(
+                p.kernel, bias, stage.strides, stage.padding, stage.dilation
+            )
         else:
             yield paths.Dense(p.kernel, bias)
         if stage.batch_norm:

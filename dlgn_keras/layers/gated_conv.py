@@ -24,6 +24,7 @@ class GatedConv(Gated):
         strides: int | tuple[int, ...] = 1,
         padding: str = "same",
         data_format: str | None = None,
+        dilation_rate: int | tuple[int, ...] = 1,
         **kwargs: Any,
     ) -> None:
         check_count("filters", filters)
@@ -32,6 +33,12 @@ class GatedConv(Gated):
         self.filters = filters
         self.kernel_size = self._per_axis("kernel_size", kernel_size)
         self.strides = self._per_axis("strides", strides)
+        self.dilation_rate = self._per_axis("dilation_rate", dilation_rate)
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError(
+                "`dilation_rate` must be 1 where strides are above 1. Received: "
+                f"dilation_rate={dilation_rate!r}, strides={strides!r}."
+            )
         self.padding = padding
         self.data_format = keras.config.image_data_format()
         if data_format is not None:
@@ -66,6 +73,7 @@ class GatedConv(Gated):
             strides=1 if self._pointwise else self.strides,
             padding="valid" if self.padding == "circular" else self.padding,
             data_format="channels_last",
+            dilation_rate=self.dilation_rate,
             **options,
         )
 
@@ -88,8 +96,8 @@ class GatedConv(Gated):
         return ops.moveaxis(q, -1, 1) if first else q
 
     def _windows(self) -> list[Window]:
-        axes = zip(self.kernel_size, self.strides, strict=True)
-        return [Window(size, stride, self.padding) for size, stride in axes]
+        axes = zip(self.kernel_size, self.strides, self.dilation_rate, strict=True)
+        return [Window(size, s, self.padding, apart) for size, s, apart in axes]
 
     def _wrap(self, z: Any) -> Any:
         for axis, window in enumerate(self._windows(), start=1):
@@ -134,6 +142,7 @@ class GatedConv(Gated):
             "strides": self.strides,
             "padding": self.padding,
             "data_format": self.data_format,
+            "dilation_rate": self.dilation_rate,
         }
 
 
@@ -144,6 +153,8 @@ _ARGUMENTS = """
         padding: "same", "valid" (as Keras means them) or "circular" (the image
             wraps around by the amounts "same" would pad with zeros).
         data_format: "channels_last" or "channels_first"; Keras' setting if None.
+        dilation_rate: int, or one int per axis: distance between the entries of a
+            window; with strides 1 only.
         use_bias: bool, whether to add `b`.
         batch_norm: bool, whether to normalise each channel before the gate.
         kernel_initializer, bias_initializer, kernel_regularizer: as in Keras.

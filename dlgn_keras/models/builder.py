@@ -140,6 +140,7 @@ def _conv(stage: Conv, rank: int, options: Options) -> keras.layers.Layer:
         stage.kernel_size,
         strides=stage.strides,
         padding=stage.padding,
+        dilation_rate=stage.dilation,
         data_format=LAST,
         **options(stage),
     )

@@ -30,12 +30,14 @@ class Conv(Stage):
 
     padding: "valid"; "same", zeros as in Keras, the larger part at the end; or
     "circular", the same amounts filled with the wrapped image.
+    dilation: distance between the entries of a window.
     """
 
     kernel: ArrayLike
     bias: ArrayLike | None = None
     strides: int | Index = 1
     padding: str = "valid"
+    dilation: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,14 +235,16 @@ def taps(
     """Yield (offset, image position) of the window's entries that lie on the image."""
     image = in_shape[:-1]
     size, strides = window(stage, in_shape)
+    apart = stage.dilation if isinstance(stage, Conv) else 1
     starts = []
     for i, n, k, s in zip(position, image, size, strides, strict=True):
+        k = (k - 1) * apart + 1
         # "same" in Keras: ceil(n / s) positions; the missing entries are split, the
         # smaller half stands before the image
         missing = max((-(-n // s) - 1) * s + k - n, 0)
         starts.append(i * s - (0 if stage.padding == "valid" else missing // 2))
     for offset in np.ndindex(*size):
-        at = [start + j for start, j in zip(starts, offset, strict=True)]
+        at = [start + j * apart for start, j in zip(starts, offset, strict=True)]
         if stage.padding == "circular":
             at = [a % n for a, n in zip(at, image, strict=True)]
         if all(0 <= a < n for a, n in zip(at, image, strict=True)):
@@ -295,6 +299,8 @@ def _positions(stage: Conv | Pool, in_shape: Index, number: int) -> Index:
             raise _misfit(number, name, expected, values)
     if stage.padding != "valid":
         return tuple(-(-n // s) for n, s in zip(image, strides, strict=True))
+    if isinstance(stage, Conv):
+        size = tuple((k - 1) * stage.dilation + 1 for k in size)
     if any(k > n for n, k in zip(image, size, strict=True)):
         raise _misfit(number, "size", f"fit into the image {image}", size)
     axes = zip(image, size, strides, strict=True)

@@ -17,9 +17,12 @@ PADDINGS = ("same", "valid", "circular")
 # Fields that a room reads together: through `stage.window`, or through the numbers
 # of a layer's affine map (`net.parameters`).
 PARTS = {
-    "window": ("kernel_size", "strides", "padding", "pool_size"),
+    "window": ("kernel_size", "strides", "padding", "dilation", "pool_size"),
     "affine": ("filters", "units", "batch_norm"),
 }
+# Fields younger than files in use: written only where they differ from the default,
+# so that a skeleton of before has the same json, and its recipe the same hash.
+YOUNG = ("dilation",)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Conv:
         padding: "same" or "valid" as Keras means them, or "circular": the image
             wraps around, by the amounts "same" would pad with zeros.
         batch_norm, gated, name: as in `Dense`.
+        dilation: distance between the entries of a window, at least 1; with strides
+            1 only, as in Keras.
 
     Example:
         >>> from dlgn_keras.skeletons import Conv, Flatten, Skeleton, output_shapes
@@ -73,17 +78,23 @@ class Conv:
     batch_norm: bool = False
     gated: bool = True
     name: str = ""
+    dilation: int = 1
 
     def __post_init__(self) -> None:
-        for field in ("filters", "kernel_size", "strides"):
+        for field in ("filters", "kernel_size", "strides", "dilation"):
             check_count(field, getattr(self, field))
+        if self.strides > 1 and self.dilation > 1:
+            raise ValueError(
+                "`dilation` must be 1 where strides are above 1. Received: "
+                f"dilation={self.dilation}, strides={self.strides}."
+            )
         check_choice("padding", self.padding, PADDINGS)
         check_flags(self, "batch_norm", "gated")
 
     @property
     def window(self) -> Window:
         """The windows along every image axis."""
-        return Window(self.kernel_size, self.strides, self.padding)
+        return Window(self.kernel_size, self.strides, self.padding, self.dilation)
 
 
 @dataclass(frozen=True)
@@ -269,6 +280,8 @@ def stage_config(stage: Stage) -> dict[str, Any]:
     config: dict[str, Any] = {"kind": KIND_OF[type(stage)]}
     for field in dataclasses.fields(stage):
         value = getattr(stage, field.name)
+        if field.name in YOUNG and value == field.default:
+            continue
         nested = isinstance(value, tuple)
         config[field.name] = [stage_config(s) for s in value] if nested else value
     return config

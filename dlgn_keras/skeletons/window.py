@@ -16,6 +16,7 @@ class Window(NamedTuple):
         strides: step from one window to the next.
         padding: "valid", "same" (zeros as Keras adds them, the larger part at the
             end) or "circular" (the axis wraps around by the same amounts).
+        dilation: distance between the entries of one window.
 
     Example:
         >>> from dlgn_keras.skeletons.window import Window
@@ -29,11 +30,12 @@ class Window(NamedTuple):
     size: int
     strides: int = 1
     padding: str = "valid"
+    dilation: int = 1
 
     @property
     def offsets(self) -> range:
         """Where the entries of a window lie, from its first one."""
-        return range(self.size)
+        return range(0, self.size * self.dilation, self.dilation)
 
     @property
     def span(self) -> int:

@@ -29,7 +29,8 @@ def in_numpy(layer, inputs):
     """The formula on channels-last arrays, from the layer's own numbers."""
     z, *gate = (last(x.astype(float), layer.data_format) for x in inputs)
     p = layer.parameters_at_inference()
-    q = oracle.convolve(z, p.kernel, layer.strides, layer.padding) + p.bias
+    how = (layer.strides, layer.padding, layer.dilation_rate[0])
+    q = oracle.convolve(z, p.kernel, *how) + p.bias
     q = (q * p.scale + p.shift) * (gate[0] if gate else 1)
     return np.moveaxis(q, -1, 1) if layer.data_format == "channels_first" else q
 
@@ -84,6 +85,7 @@ CASES = [
     (GatedConv2D, (5, 4), FORMATS[0], {"padding": "valid", "strides": (2, 1)}),
     (GatedConv1D, (6,), FORMATS[1], {"padding": "circular", "strides": 2}),
     (GatedConv1D, (6,), FORMATS[0], {"padding": "valid", "batch_norm": True}),
+    (GatedConv2D, (5, 6), FORMATS[1], {"padding": "circular", "dilation_rate": 2}),
 ]
 
 
@@ -113,6 +115,34 @@ def test_gated_conv_keeps_the_keras_contract(
         folder=tmp_path,
         reference=in_numpy,
     )
+
+
+KERAS_ARGUMENTS = [
+    {"dilation_rate": 2, "padding": "same"},
+    {"dilation_rate": 3, "padding": "valid"},
+]
+
+
+@pytest.mark.parametrize("options", KERAS_ARGUMENTS, ids=str)
+@pytest.mark.parametrize("rank", [1, 2])
+def test_arguments_of_keras_mean_what_they_mean_in_keras(rank, options, rng):
+    ours, theirs = (
+        (GatedConv1D, GatedConv2D),
+        (keras.layers.Conv1D, keras.layers.Conv2D),
+    )
+    options = {**options, "data_format": "channels_last"}
+    layer, twin = ours[rank - 1](4, 3, **options), theirs[rank - 1](4, 3, **options)
+    z = rng.normal(size=(2, *(9, 7)[:rank], 4)).astype("float32")
+    layer.build(z.shape)
+    twin.build(z.shape)
+    twin.set_weights(layer.affine.get_weights())
+    expected = ops.convert_to_numpy(twin(z))
+    assert_close(call(layer, [z]), expected)
+    assert layer.compute_output_shape(z.shape) == expected.shape
+    again = type(layer).from_config(layer.get_config())
+    again.build(z.shape)
+    again.set_weights(layer.get_weights())
+    assert_close(call(again, [z]), expected)
 
 
 @pytest.mark.parametrize(("channels", "strides"), [(3, 2), (5, (1, 2)), (8, 2)])

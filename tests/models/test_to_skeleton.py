@@ -30,7 +30,7 @@ def residual(rescaling):
     x = layers.Conv2D(4, 3, padding="same", use_bias=False, **LAST)(x)
     x = layers.ReLU()(layers.BatchNormalization(epsilon=1e-2)(x))
     y = layers.Conv2D(4, 3, padding="same", activation="relu", **LAST)(x)
-    y = layers.Conv2D(4, 3, padding="same", **LAST)(y)
+    y = layers.Conv2D(4, 3, padding="same", dilation_rate=2, **LAST)(y)
     y = layers.BatchNormalization(scale=False)(y)
     x = layers.ReLU()(layers.Add()([x, y]))
     y = layers.Conv2D(5, 3, strides=2, padding="same", **LAST)(x)

@@ -52,6 +52,15 @@ def geometry(stage, rank):
     return size, each(stage.strides) if stage.strides else size, stage.padding
 
 
+def plain(conv):
+    """The convolution with zeros between the entries of its dilated windows."""
+    *size, inputs, outputs = np.shape(conv.kernel)
+    apart = conv.dilation
+    kernel = np.zeros((*((k - 1) * apart + 1 for k in size), inputs, outputs))
+    kernel[tuple(slice(None, None, apart) for _ in size)] = conv.kernel
+    return Conv(kernel, conv.bias, conv.strides, conv.padding)
+
+
 def forward(network, x, gates=None):
     """Output and gates used: the given ones, else the ReLUs' and maxima's own."""
     given, used = None if gates is None else iter(gates), []
@@ -79,6 +88,7 @@ def forward(network, x, gates=None):
         return x
 
     def windowed(stage, x):
+        stage = plain(stage) if isinstance(stage, Conv) else stage
         fill = 0 if isinstance(stage, Conv) else np.nan
         cuts, shape = windows(x, *geometry(stage, x.ndim - 1), fill=fill)
         rows = {p: cut.reshape(-1, x.shape[-1]) for p, cut in cuts.items()}

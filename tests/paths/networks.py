@@ -61,6 +61,14 @@ def make(name, seed=0, width=3):
                 *(GlobalPool(), Dense(w((2, 2)), w(2))),
             ],
         ),
+        "dilated": (
+            (4, 5, 1),
+            [
+                Conv(w((2, 2, 1, 2)), w(2), padding="circular", dilation=2),
+                *(Gate(), Conv(w((2, 3, 2, 2)), padding="same", dilation=2)),
+                *(Gate(), Conv(w((2, 2, 2, 1)), dilation=3), Flatten()),
+            ],
+        ),
         "pools": (
             (5, 4, 2),
             [
@@ -104,7 +112,7 @@ def make(name, seed=0, width=3):
 
 
 NAMES = [
-    *("fc", "fc_bias", "fc_each_position", "conv1d", "conv_norm", "pools"),
+    *("fc", "fc_bias", "fc_each_position", "conv1d", "conv_norm", "pools", "dilated"),
     *("pools_overlap", "residual_fc", "residual_conv", "residual_nested"),
 ]
 

@@ -9,18 +9,20 @@ import pytest
 from dlgn_keras import paths
 from dlgn_keras.skeletons.window import Window
 
+PADDINGS = ("valid", "same", "circular")
 WINDOWS = [
-    Window(*sizes, padding)
-    for *sizes, padding in itertools.product(
-        (1, 2, 3, 4), (1, 2, 3), ("valid", "same", "circular")
-    )
+    *(Window(*w) for w in itertools.product((1, 2, 3, 4), (1, 2, 3), PADDINGS)),
+    *(Window(*w) for w in itertools.product((2, 3), (1,), PADDINGS, (2, 3))),
 ]
 
 
 def read_by_paths(window, length):
     """The positions each window reads, as the paths of a convolution of ones do."""
     conv = paths.Conv(
-        np.ones((window.size, 1, 1)), strides=window.strides, padding=window.padding
+        np.ones((window.size, 1, 1)),
+        strides=window.strides,
+        padding=window.padding,
+        dilation=window.dilation,
     )
     found = {}
     for path in paths.enumerate_paths([conv], (length, 1)):
@@ -63,6 +65,7 @@ def test_windows_sum_as_a_keras_convolution_does(window, rng):
         window.padding,
         kernel_initializer="ones",
         data_format="channels_last",
+        dilation_rate=window.dilation,
     )
     taps = window.taps(7)
     expected = np.where(taps >= 0, z[0, taps, 0], 0).sum(1)

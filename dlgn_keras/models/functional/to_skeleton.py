@@ -189,12 +189,14 @@ class _Reader:
                 skeletons.Dense(config["units"], norm is not None, gated, name)
             ], end
         if kind in ("Conv1D", "Conv2D") and channels_last:
-            size, stride = _square(config["kernel_size"]), _square(config["strides"])
-            plain = config["groups"] == 1 and _square(config["dilation_rate"]) == 1
-            if size and stride and plain and config["padding"] in ("same", "valid"):
+            sizes = ("kernel_size", "strides", "dilation_rate")
+            windows = [_square(config[key]) for key in sizes]
+            padded = config["padding"] in ("same", "valid")
+            if all(windows) and padded and config["groups"] == 1:
                 norm, gated, end = self.behind(k)
                 self.keys[name] = (self.graph.steps[k].layer, norm)
-                options = (config["padding"], norm is not None, gated, name)
+                size, stride, dilation = windows
+                options = (config["padding"], norm is not None, gated, name, dilation)
                 conv = skeletons.Conv(config["filters"], size, stride, *options)
                 return [conv], end
         raise self.refuse(k, f"({kind}) is no stage")

@@ -1,0 +1,135 @@
+"""Fields of convolutions beyond the window: models against paths, and saved files."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import oracle
+import pytest
+import tiny
+from kernels import by_paths
+from tolerances import assert_close, distance
+
+import dlgn_keras as dk
+from dlgn_keras import kernels
+from dlgn_keras.kernels.tiles import read_examples
+from dlgn_keras.skeletons import Conv, Flatten, GlobalPool, Residual, Skeleton
+from dlgn_keras.skeletons.stages import rebuild
+
+# kind -> (skeleton, input shape): the field with every padding, in a block, in a row.
+FIELDS = {
+    "dilation": (
+        Skeleton(
+            (
+                Conv(2, 2, padding="circular", dilation=2),
+                Residual((Conv(2, 3, batch_norm=True, dilation=2),)),
+                Conv(2, 2, padding="valid", dilation=3),
+                GlobalPool(),
+            )
+        ),
+        (4, 5, 1),
+    ),
+}
+
+
+def without(field, kind):
+    """The kind with the field at its default."""
+
+    def plain(stage):
+        return (
+            dataclasses.replace(stage, **{field: 1})
+            if isinstance(stage, Conv)
+            else stage
+        )
+
+    skeleton, shape = kind
+    return Skeleton(rebuild(skeleton.stages, plain), skeleton.name), shape
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+@pytest.mark.parametrize("field", FIELDS)
+def test_models_are_the_sum_over_paths_and_the_kernel_their_overlap(field, family, rng):
+    net = tiny.build(family, FIELDS[field])
+    x = tiny.examples(rng, FIELDS[field], 2)
+    assert_close(tiny.forward(net, x), oracle.logits_by_paths(net, x))
+    made = oracle.run(
+        net.skeleton,
+        net.parameters("value"),
+        oracle.value_input(net, x),
+        lambda name, q: q * net.gates(x)[name],
+    )
+    assert_close(tiny.forward(net, x), made)
+    gates = read_examples(net, x).gates
+    gram = by_paths.gram(by_paths.features(net, x, made=gates))
+    assert_close(kernels.npk(net, x), gram, "float64")
+    single = kernels.npk(net, x, executor=kernels.DeviceExecutor(dtype="float32"))
+    assert_close(single, gram)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_model_that_ignores_the_field_is_seen(field, rng):
+    """Broken twin: the same weights where shapes allow it, the field left out."""
+    net = tiny.build("dlgn", FIELDS[field], beta=0.25)
+    x = tiny.examples(rng, FIELDS[field], 2)
+    gram = kernels.npk(net, x)
+    skeleton, shape = without(field, FIELDS[field])
+    twin = dk.DLGN(skeleton, shape, tiny.CLASSES, beta=0.25)
+    assert distance(kernels.npk(twin, x), gram) > 1e-3
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_random_features_estimate_the_kernel(field, rng):
+    net = tiny.build("dgn", FIELDS[field])
+    x = tiny.examples(rng, FIELDS[field], 2)
+    found = kernels.npk_estimate(net, x, num_features=4000)
+    off = np.abs(found.gram - kernels.npk(net, x))
+    assert (off < 5 * found.standard_error + 1e-9).all()
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+@pytest.mark.parametrize("field", FIELDS)
+def test_models_train_save_and_load(field, family, rng, tmp_path):
+    net = tiny.build(family, FIELDS[field])
+    x = tiny.examples(rng, FIELDS[field], 4)
+    net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    net.fit(x, np.arange(4) % 2, epochs=1, verbose=0)
+    net.save(tmp_path / "net.keras")
+    again = keras.models.load_model(tmp_path / "net.keras")
+    assert again.skeleton == net.skeleton
+    assert_close(tiny.forward(again, x), tiny.forward(net, x))
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_json_holds_the_field_only_where_it_is_set(field):
+    skeleton, _ = FIELDS[field]
+    config = json.loads(skeleton.to_json())
+    assert config["stages"][0][field] == getattr(skeleton.stages[0], field)
+    assert Skeleton.from_config(config) == skeleton
+    old = {"kind": "conv", "filters": 4, "name": "conv_1"}
+    plain = Skeleton((Conv(4), Flatten()))
+    assert field not in plain.to_json()
+    for conv in (old, old | {field: 1}):
+        assert Skeleton.from_config({"stages": [conv, {"kind": "flatten"}]}) == plain
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Conv(4, dilation=0), "`dilation` must be .*dilation=0"),
+        (lambda: Conv(4, strides=2, dilation=2), "`dilation` must be 1 .*strides=2"),
+        (
+            lambda: dk.layers.GatedConv2D(4, 3, strides=2, dilation_rate=2),
+            "`dilation_rate` must be 1 .*strides=2",
+        ),
+        (
+            lambda: dk.skeletons.output_shapes(
+                Skeleton((Conv(4, padding="valid", dilation=3), Flatten())), (6, 6, 1)
+            ),
+            "'conv_1' has a window of 7",
+        ),
+    ],
+)
+def test_bad_values_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
