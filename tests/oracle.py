@@ -159,7 +159,12 @@ def stages(net, network="value"):
         bias = p.bias if biased and not stage.batch_norm else None
         if isinstance(stage, Conv):
             yield paths.Conv(
-                p.kernel, bias, stage.strides, stage.padding, stage.dilation
+                within_groups(p.kernel, stage.groups),
+                bias,
+                stage.strides,
+                stage.padding,
+                stage.dilation,
+                stage.groups,
             )
         else:
             yield paths.Dense(p.kernel, bias)
@@ -187,6 +192,18 @@ def stages(net, network="value"):
 
     last = Dense(net.num_classes, gated=False, name="logits")
     return [*along(net.skeleton.stages), *affine(last)]
+
+
+def within_groups(kernel, groups):
+    """The kernel of a convolution without the zeros between its groups."""
+    inputs, units = (n // groups for n in kernel.shape[-2:])
+    parts = [
+        kernel[..., g * inputs : (g + 1) * inputs, g * units : (g + 1) * units]
+        for g in range(groups)
+    ]
+    inside = sum(np.count_nonzero(part) for part in parts)
+    assert np.count_nonzero(kernel) == inside
+    return np.concatenate(parts, axis=-1)
 
 
 def gates(net, x, mode=None, made=None):

@@ -26,8 +26,9 @@ class BlockedRecursion(Recursion):
 
     def through(self, stage: Stage, state: Kept, needs: Needs) -> Kept:
         large = state.pairs and needs.pairs and state.rank > 0
-        if large and isinstance(stage, Conv) and not (stage.gated and needs.apart):
-            return self.convolve(stage, self.total(state))
+        if large and isinstance(stage, Conv) and stage.groups == 1:
+            if not (stage.gated and needs.apart):
+                return self.convolve(stage, self.total(state))
         if large and isinstance(stage, Residual) and stage.gated:
             one, other = self.branches(stage, state, needs)
             if len(one.values) > 1 or len(other.values) > 1 or needs.apart:
@@ -73,6 +74,7 @@ class BlockedRecursion(Recursion):
 
     def gated_sum(self, stage: Residual, one: Kept, other: Kept, apart: bool) -> Kept:
         """Add two branches and multiply by the gates, channel by channel."""
+        one, other = self.channels(one), self.channels(other)
         left, right = self.gates(stage)
         channels = left.shape[-1]
         result: np.ndarray | None = None

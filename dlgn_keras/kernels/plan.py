@@ -7,7 +7,7 @@ cost, so it is settled once, from the end of the skeleton to its start:
 - *pairs*: whether entries between different positions are read (by pooling), or
   only the diagonal (nets that flatten: cost S instead of S^2);
 - *apart*: whether channels are read one by one (by the gate after an identity
-  shortcut), or only their sum (by every weight layer).
+  shortcut, or by groups), or only their sum (by every other weight layer).
 """
 
 from dataclasses import dataclass
@@ -89,8 +89,9 @@ def make_plan(net: Any, normalize: bool, bias_paths: bool) -> Plan:
         if batch_norm or (use_bias and batch_norm is not None):
             biases.add(stage.name)
     starts = frozenset(biases if bias_paths else ())
+    groups = {stage.name: getattr(stage, "groups", 1) for stage in walk(stages)}
     fan_in = {
-        name: layer.kernel.shape[-2] if normalize else 1
+        name: layer.kernel.shape[-2] // groups.get(name, 1) if normalize else 1
         for name, layer in net.parameters("value").items()
     }
     return Plan(stages, shape, shapes, needs, start, starts, fan_in)
@@ -140,7 +141,7 @@ def _dense(stage: Dense, after: Needs, needs: dict[str, Needs]) -> Needs:
 
 @NEEDS.rule(Conv, "window", "affine", "gated")
 def _conv(stage: Conv, after: Needs, needs: dict[str, Needs]) -> Needs:
-    return Needs(apart=False, pairs=after.pairs)
+    return Needs(apart=stage.groups > 1, pairs=after.pairs)
 
 
 @NEEDS.rule(AveragePool, "window")

@@ -48,9 +48,9 @@ class Kept(NamedTuple):
     """The state behind a stage.
 
     values: (K, *positions, a, *positions', b), or (K, *positions, a, b) where only
-        equal positions are kept. K is the number of channels, or 1.
+        equal positions are kept. K is the number of channels, of groups, or 1.
     copies: how many channels each of the K stands for: with K = 1, all channels
-        (they are equal) or 1 (the K = 1 is their sum).
+        (they are equal) or 1 (the K = 1 is their sum); behind groups, a group's.
     rank: number of position axes.
     pairs: whether positions are kept in pairs.
     """
@@ -112,8 +112,9 @@ class Recursion:
     def weigh(
         self, state: Kept, name: str, units: int, conv: Conv | None = None
     ) -> Kept:
-        """Sum over what a weight layer reads; its outputs are all alike."""
-        state = self.total(state)
+        """Sum over what a weight layer reads; the outputs of a group are all alike."""
+        groups = 1 if conv is None else conv.groups
+        state = self.total(state) if groups == 1 else self.grouped(state, groups)
         values = state.values
         if conv is not None:
             axes = self.position_axes(state)
@@ -123,27 +124,26 @@ class Recursion:
             values = values / self.plan.fan_in[name]
         if name in self.plan.biases:
             values = values + 1.0
-        return state._replace(values=values, copies=units)
+        return state._replace(values=values, copies=units // values.shape[0])
 
     def gate(self, state: Kept, left: Any, right: Any, needs: Needs) -> Kept:
         """Multiply by the gates of both examples, channel by channel."""
-        values = state.values
         if needs.apart:
-            values = values * self.product(left, right, state)
+            values = self.channels(state).values * self.product(left, right, state)
             return state._replace(values=values, copies=1)
-        if values.shape[0] == 1:
-            values = values * self.overlap(left, right, state)
-            return state._replace(values=values, copies=1)
+        number = state.values.shape[0]
+        alike = left.shape[-1] // number
         total: Any = 0
-        for c in range(values.shape[0]):
-            one = slice(c, c + 1)
-            total = total + values[one] * self.product(
-                left[..., one], right[..., one], state
-            )
+        for k in range(number):
+            some = slice(k * alike, (k + 1) * alike)
+            gates = self.overlap(left[..., some], right[..., some], state)
+            total = total + state.values[k : k + 1] * gates
         return state._replace(values=total, copies=1)
 
     def sum(self, one: Kept, other: Kept) -> Kept:
         """Add the branches of a block: every path takes one of them."""
+        if 1 < len(one.values) != len(other.values) > 1:
+            one, other = self.channels(one), self.channels(other)
         copies = min(one.copies, other.copies)
         return one._replace(values=one.values + other.values, copies=copies)
 
@@ -158,6 +158,23 @@ class Recursion:
                 branch = self.total(branch)
             branches.append(branch)
         return branches
+
+    def channels(self, state: Kept) -> Kept:
+        """Return one value for each channel; one for all stays one."""
+        if state.values.shape[0] == 1 or state.copies == 1:
+            return state
+        values = self.xp.repeat(state.values, state.copies, axis=0)
+        return state._replace(values=values, copies=1)
+
+    def grouped(self, state: Kept, groups: int) -> Kept:
+        """Return the sums over the channels of each group."""
+        if state.values.shape[0] == 1:  # all channels are alike, and so are groups
+            values = state.values * (state.copies // groups)
+            return state._replace(values=values, copies=1)
+        values = self.channels(state).values
+        size = values.shape[0] // groups
+        split = self.xp.reshape(values, (groups, size, *values.shape[1:]))
+        return state._replace(values=self.xp.sum(split, axis=1), copies=1)
 
     def total(self, state: Kept) -> Kept:
         """Return the sum over channels."""

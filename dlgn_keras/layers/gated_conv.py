@@ -3,9 +3,10 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from dlgn_keras.layers.gated import Gated
+from dlgn_keras.layers.gated import Affine, Gated
 from dlgn_keras.skeletons.stages import PADDINGS
 from dlgn_keras.skeletons.window import Window
 from dlgn_keras.tools.messages import check_choice, check_count
@@ -25,10 +26,16 @@ class GatedConv(Gated):
         padding: str = "same",
         data_format: str | None = None,
         dilation_rate: int | tuple[int, ...] = 1,
+        groups: int = 1,
         **kwargs: Any,
     ) -> None:
         check_count("filters", filters)
         check_choice("padding", padding, PADDINGS)
+        if filters % check_count("groups", groups):
+            raise ValueError(
+                "`groups` must divide `filters`. "
+                f"Received: groups={groups}, filters={filters}."
+            )
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = self._per_axis("kernel_size", kernel_size)
@@ -39,6 +46,7 @@ class GatedConv(Gated):
                 "`dilation_rate` must be 1 where strides are above 1. Received: "
                 f"dilation_rate={dilation_rate!r}, strides={strides!r}."
             )
+        self.groups = groups
         self.padding = padding
         self.data_format = keras.config.image_data_format()
         if data_format is not None:
@@ -74,6 +82,7 @@ class GatedConv(Gated):
             padding="valid" if self.padding == "circular" else self.padding,
             data_format="channels_last",
             dilation_rate=self.dilation_rate,
+            groups=self.groups,
             **options,
         )
 
@@ -134,6 +143,20 @@ class GatedConv(Gated):
             return (z_shape[0], self.filters, *sizes)
         return (z_shape[0], *sizes, self.filters)
 
+    def parameters_at_inference(self) -> Affine:
+        """Return the layer's numbers; between groups the kernel holds zeros."""
+        found = super().parameters_at_inference()
+        if self.groups == 1:
+            return found
+        *window, inputs, filters = found.kernel.shape
+        units = filters // self.groups
+        kernel = np.zeros((*window, inputs * self.groups, filters))
+        for group in range(self.groups):
+            columns = slice(group * units, (group + 1) * units)
+            rows = slice(group * inputs, (group + 1) * inputs)
+            kernel[..., rows, columns] = found.kernel[..., columns]
+        return found._replace(kernel=kernel)
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
@@ -143,6 +166,7 @@ class GatedConv(Gated):
             "padding": self.padding,
             "data_format": self.data_format,
             "dilation_rate": self.dilation_rate,
+            "groups": self.groups,
         }
 
 
@@ -155,6 +179,7 @@ _ARGUMENTS = """
         data_format: "channels_last" or "channels_first"; Keras' setting if None.
         dilation_rate: int, or one int per axis: distance between the entries of a
             window; with strides 1 only.
+        groups: int, number of groups of channels, each convolved apart.
         use_bias: bool, whether to add `b`.
         batch_norm: bool, whether to normalise each channel before the gate.
         kernel_initializer, bias_initializer, kernel_regularizer: as in Keras.

@@ -141,6 +141,7 @@ def _conv(stage: Conv, rank: int, options: Options) -> keras.layers.Layer:
         strides=stage.strides,
         padding=stage.padding,
         dilation_rate=stage.dilation,
+        groups=stage.groups,
         data_format=LAST,
         **options(stage),
     )

@@ -55,7 +55,10 @@ def _block(stage: Residual, view: _View, along: Any) -> _View:
     return inside if inside.window >= view.window else view
 
 
-@VIEWS.rule(Conv, "window", "affine", "gated")
+_MIXED = "one convolution of the input mixes all channels"
+
+
+@VIEWS.rule(Conv, "window", "filters", "batch_norm", "gated", groups=_MIXED)
 def _conv(stage: Conv, view: _View, along: Any) -> _View:
     return dataclasses.replace(view.through(stage.window), padding=stage.padding)
 

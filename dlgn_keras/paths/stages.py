@@ -31,6 +31,8 @@ class Conv(Stage):
     padding: "valid"; "same", zeros as in Keras, the larger part at the end; or
     "circular", the same amounts filled with the wrapped image.
     dilation: distance between the entries of a window.
+    groups: the channels are cut into so many groups, each convolved apart; the kernel
+        then has the inputs of one group.
     """
 
     kernel: ArrayLike
@@ -38,6 +40,7 @@ class Conv(Stage):
     strides: int | Index = 1
     padding: str = "valid"
     dilation: int = 1
+    groups: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,9 +260,13 @@ def _out_shape(stage: Stage, shape: Index, number: int) -> Index:
     if isinstance(stage, Dense | Conv):
         kernel = np.shape(stage.kernel)
         rank = 2 if isinstance(stage, Dense) else len(shape) + 1
-        if not channels or len(kernel) != rank or kernel[-2:-1] != channels:
+        groups = stage.groups if isinstance(stage, Conv) else 1
+        read = tuple(n * groups for n in kernel[-2:-1])
+        if not channels or len(kernel) != rank or read != channels:
             expected = f"have {rank} axes, the last but one as the input {shape}"
             raise _misfit(number, "kernel", expected, kernel)
+        if kernel[-1] % groups:
+            raise _misfit(number, "groups", "divide the outputs", groups)
         channels = kernel[-1:]
     vectors = {"bias": channels, "scale": channels, "offset": channels}
     for name, expected in vectors.items():

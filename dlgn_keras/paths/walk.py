@@ -148,10 +148,12 @@ def _steps(placed: Placed, unit: Index) -> Iterator[Path]:
             weight = Weight(number, "kernel", (i, channel))
             yield Path((*position, i), unit, (weight,))
     elif isinstance(stage, Conv):
+        read = in_shape[-1] // stage.groups
+        group = channel * stage.groups // np.shape(stage.kernel)[-1]
         for offset, source in taps(stage, in_shape, position):
-            for i in range(in_shape[-1]):
+            for i in range(read):
                 weight = Weight(number, "kernel", (*offset, i, channel))
-                yield Path((*source, i), unit, (weight,))
+                yield Path((*source, group * read + i), unit, (weight,))
     elif isinstance(stage, Scale):
         yield Path(unit, unit, (Weight(number, "scale", (channel,)),))
     elif isinstance(stage, Gate):
@@ -184,10 +186,11 @@ def _count(stages: Sequence[Placed], counts: np.ndarray) -> np.ndarray:
             counts = _count(placed.body, counts) + _count(placed.shortcut, counts)
             continue
         totals = np.zeros(placed.out_shape, dtype=object)
-        alike = isinstance(placed.stage, Dense | Conv)  # in all output channels
+        alike = isinstance(placed.stage, Dense | Conv)  # in all channels of a group
+        groups = getattr(placed.stage, "groups", 1)
         for unit in np.ndindex(*placed.out_shape):
-            if alike and unit[-1] > 0:
-                totals[unit] = totals[(*unit[:-1], 0)]
+            if alike and unit[-1] % (placed.out_shape[-1] // groups):
+                totals[unit] = totals[(*unit[:-1], unit[-1] - 1)]
             else:
                 sources = [step.source for step in _steps(placed, unit)]
                 totals[unit] = sum(1 if s is None else counts[s] for s in sources)

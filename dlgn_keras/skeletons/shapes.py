@@ -131,7 +131,13 @@ def _windows(stage: Any, shape: Shape, shapes: dict[str, Shape]) -> Shape:
 
 @SHAPES.rule(Conv, "window", "affine", "gated")
 def _conv(stage: Conv, shape: Shape, shapes: dict[str, Shape]) -> Shape:
-    return (*_windows(stage, shape, shapes)[:-1], stage.filters)
+    positions = _windows(stage, shape, shapes)[:-1]
+    if shape[-1] % stage.groups:
+        raise ValueError(
+            f"`groups` of {stage.name!r} must divide the channels of its input. "
+            f"Received: groups={stage.groups}, shape {shape}."
+        )
+    return (*positions, stage.filters)
 
 
 def _check_image(stage: Stage, shape: Shape) -> None:

@@ -18,11 +18,11 @@ PADDINGS = ("same", "valid", "circular")
 # of a layer's affine map (`net.parameters`).
 PARTS = {
     "window": ("kernel_size", "strides", "padding", "dilation", "pool_size"),
-    "affine": ("filters", "units", "batch_norm"),
+    "affine": ("filters", "units", "groups", "batch_norm"),
 }
 # Fields younger than files in use: written only where they differ from the default,
 # so that a skeleton of before has the same json, and its recipe the same hash.
-YOUNG = ("dilation",)
+YOUNG = ("dilation", "groups")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class Conv:
         batch_norm, gated, name: as in `Dense`.
         dilation: distance between the entries of a window, at least 1; with strides
             1 only, as in Keras.
+        groups: number of groups of channels, each convolved apart; it divides the
+            channels before and after. As many as channels: a depthwise convolution.
 
     Example:
         >>> from dlgn_keras.skeletons import Conv, Flatten, Skeleton, output_shapes
@@ -79,10 +81,16 @@ class Conv:
     gated: bool = True
     name: str = ""
     dilation: int = 1
+    groups: int = 1
 
     def __post_init__(self) -> None:
-        for field in ("filters", "kernel_size", "strides", "dilation"):
+        for field in ("filters", "kernel_size", "strides", "dilation", "groups"):
             check_count(field, getattr(self, field))
+        if self.filters % self.groups:
+            raise ValueError(
+                "`groups` must divide `filters`. Received: "
+                f"groups={self.groups}, filters={self.filters}."
+            )
         if self.strides > 1 and self.dilation > 1:
             raise ValueError(
                 "`dilation` must be 1 where strides are above 1. Received: "

@@ -120,6 +120,8 @@ def test_gated_conv_keeps_the_keras_contract(
 KERAS_ARGUMENTS = [
     {"dilation_rate": 2, "padding": "same"},
     {"dilation_rate": 3, "padding": "valid"},
+    {"groups": 4, "padding": "same"},
+    {"groups": 2, "padding": "valid", "strides": 2},
 ]
 
 

@@ -14,7 +14,14 @@ from tolerances import assert_close, distance
 import dlgn_keras as dk
 from dlgn_keras import kernels
 from dlgn_keras.kernels.tiles import read_examples
-from dlgn_keras.skeletons import Conv, Flatten, GlobalPool, Residual, Skeleton
+from dlgn_keras.skeletons import (
+    AveragePool,
+    Conv,
+    Flatten,
+    GlobalPool,
+    Residual,
+    Skeleton,
+)
 from dlgn_keras.skeletons.stages import rebuild
 
 # kind -> (skeleton, input shape): the field with every padding, in a block, in a row.
@@ -30,6 +37,25 @@ FIELDS = {
         ),
         (4, 5, 1),
     ),
+    "groups": (
+        Skeleton(
+            (
+                Conv(2, 2, groups=2, batch_norm=True),
+                Conv(4, 2, gated=False, padding="circular", groups=2),
+                Conv(4, 1, groups=4),
+                Residual((Conv(4, 2, gated=False, groups=2),)),
+                AveragePool(2),
+                Residual((Conv(4, 1, groups=2),), (Conv(4, 1, groups=4),), gated=False),
+                Conv(2, 1, groups=2, gated=False),
+                GlobalPool(),
+            )
+        ),
+        (3, 2, 2),
+    ),
+    "groups_flat": (
+        Skeleton((Conv(4, 2, groups=2), Conv(4, 2, groups=2), Flatten())),
+        (3, 2),
+    ),
 }
 
 
@@ -37,11 +63,9 @@ def without(field, kind):
     """The kind with the field at its default."""
 
     def plain(stage):
-        return (
-            dataclasses.replace(stage, **{field: 1})
-            if isinstance(stage, Conv)
-            else stage
-        )
+        if isinstance(stage, Conv):
+            return dataclasses.replace(stage, **{field.partition("_")[0]: 1})
+        return stage
 
     skeleton, shape = kind
     return Skeleton(rebuild(skeleton.stages, plain), skeleton.name), shape
@@ -103,6 +127,7 @@ def test_models_train_save_and_load(field, family, rng, tmp_path):
 @pytest.mark.parametrize("field", FIELDS)
 def test_json_holds_the_field_only_where_it_is_set(field):
     skeleton, _ = FIELDS[field]
+    field = field.partition("_")[0]
     config = json.loads(skeleton.to_json())
     assert config["stages"][0][field] == getattr(skeleton.stages[0], field)
     assert Skeleton.from_config(config) == skeleton
@@ -118,6 +143,23 @@ def test_json_holds_the_field_only_where_it_is_set(field):
     [
         (lambda: Conv(4, dilation=0), "`dilation` must be .*dilation=0"),
         (lambda: Conv(4, strides=2, dilation=2), "`dilation` must be 1 .*strides=2"),
+        (lambda: Conv(4, groups=3), "`groups` must divide .*groups=3, filters=4"),
+        (
+            lambda: dk.layers.GatedConv1D(4, 3, groups=3),
+            "`groups` must divide .*groups=3, filters=4",
+        ),
+        (
+            lambda: dk.skeletons.output_shapes(
+                Skeleton((Conv(4, groups=2), Flatten())), (6, 3)
+            ),
+            r"`groups` of 'conv_1' must divide .*groups=2, shape \(6, 3\)",
+        ),
+        (
+            lambda: dk.DLGN(
+                Skeleton((Conv(4, groups=2), Flatten())), (6, 2), 2, shallow=True
+            ),
+            r"Shallow gating .* 'conv_1' \(Conv\) with groups=2: one convolution",
+        ),
         (
             lambda: dk.layers.GatedConv2D(4, 3, strides=2, dilation_rate=2),
             "`dilation_rate` must be 1 .*strides=2",

@@ -53,11 +53,15 @@ def geometry(stage, rank):
 
 
 def plain(conv):
-    """The convolution with zeros between the entries of its dilated windows."""
+    """The convolution with zeros between dilated entries and between groups."""
     *size, inputs, outputs = np.shape(conv.kernel)
-    apart = conv.dilation
-    kernel = np.zeros((*((k - 1) * apart + 1 for k in size), inputs, outputs))
-    kernel[tuple(slice(None, None, apart) for _ in size)] = conv.kernel
+    apart, units = conv.dilation, outputs // conv.groups
+    spans = [(k - 1) * apart + 1 for k in size]
+    kernel = np.zeros((*spans, inputs * conv.groups, outputs))
+    for unit in range(outputs):
+        first = unit // units * inputs
+        places = tuple(slice(None, None, apart) for _ in size)
+        kernel[(*places, slice(first, first + inputs), unit)] = conv.kernel[..., unit]
     return Conv(kernel, conv.bias, conv.strides, conv.padding)
 
 

@@ -69,6 +69,14 @@ def make(name, seed=0, width=3):
                 *(Gate(), Conv(w((2, 2, 2, 1)), dilation=3), Flatten()),
             ],
         ),
+        "grouped": (
+            (3, 4),
+            [
+                *(Conv(w((2, 2, 4)), w(4), padding="same", groups=2), Gate()),
+                *(Conv(w((2, 1, 8)), padding="circular", groups=4), Gate()),
+                *(Conv(w((1, 4, 4)), groups=2), GlobalPool(), Dense(w((4, 2)))),
+            ],
+        ),
         "pools": (
             (5, 4, 2),
             [
@@ -113,6 +121,7 @@ def make(name, seed=0, width=3):
 
 NAMES = [
     *("fc", "fc_bias", "fc_each_position", "conv1d", "conv_norm", "pools", "dilated"),
+    "grouped",
     *("pools_overlap", "residual_fc", "residual_conv", "residual_nested"),
 ]
 
