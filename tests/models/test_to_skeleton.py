@@ -30,7 +30,7 @@ def residual(rescaling):
     x = layers.Conv2D(4, 3, padding="same", use_bias=False, **LAST)(x)
     x = layers.ReLU()(layers.BatchNormalization(epsilon=1e-2)(x))
     y = layers.Conv2D(4, 3, padding="same", activation="relu", **LAST)(x)
-    y = layers.Conv2D(4, 3, padding="same", dilation_rate=2, **LAST)(y)
+    y = layers.Conv2D(4, 3, padding="same", **LAST)(y)
     y = layers.BatchNormalization(scale=False)(y)
     x = layers.ReLU()(layers.Add()([x, y]))
     y = layers.Conv2D(5, 3, strides=2, padding="same", **LAST)(x)
@@ -62,6 +62,17 @@ def test_on_a_skeleton_a_twin_has_the_same_logits_gates_and_contributions(
     assert gram.shape == (len(x), len(x))
     assert np.linalg.eigvalsh(gram).min() > -1e-9 * np.abs(gram).max()
     assert np.array_equal(dk.kernels.npk(twin, x), gram)
+
+
+def test_a_dilated_twin_goes_onto_a_skeleton(rng):
+    conv = layers.Conv2D(4, 2, dilation_rate=2, activation="relu", **LAST)
+    pool = layers.GlobalAveragePooling2D(**LAST)
+    model = keras.Sequential([keras.Input((5, 4, 1)), conv, pool, layers.Dense(2)])
+    tiny.shake(model)
+    net = dk.models.as_gated_model(dk.disentangle(model))
+    x = foreign.examples(rng, model)
+    assert net.skeleton.stages[0].dilation == 2
+    assert_close(tiny.forward(net, x), tiny.forward(model, x))
 
 
 @pytest.mark.parametrize(
