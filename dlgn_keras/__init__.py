@@ -1,33 +1,33 @@
-"""Deep gated and deep linearly gated networks for Keras 3."""
+"""Deep gated and deep linearly gated networks for Keras 3.
 
-from typing import Any
+Rooms load when they are first asked for. Only the classes that saved models name are
+imported at once; the dlgn-keras program imports even those when it runs a command.
+"""
 
-# isort: off
-from dlgn_keras.launch import choose_backend, import_keras_quietly
+import importlib
+from typing import TYPE_CHECKING
 
-choose_backend()  # before anything imports Keras
-import_keras_quietly()
-# isort: on
-
-from dlgn_keras import (
-    data,
-    experiments,
-    gates,
-    interpret,
-    kernels,
-    layers,
-    models,
-    paths,
-    presets,
-    skeletons,
-    training,
-    tuning,
-)
-from dlgn_keras.models import DGN, DLGN, DNN, GatedModel, collapse, disentangle
-from dlgn_keras.models.base import BaseModel
-from dlgn_keras.presets import from_preset
-from dlgn_keras.training import DLGNClassifier
+from dlgn_keras.launch import prepare_program
+from dlgn_keras.tools import lazy
 from dlgn_keras.version import __version__
+
+if TYPE_CHECKING:
+    from dlgn_keras import (
+        data,
+        experiments,
+        gates,
+        interpret,
+        kernels,
+        layers,
+        models,
+        paths,
+        skeletons,
+        training,
+        tuning,
+    )
+    from dlgn_keras.models import DGN, DLGN, DNN, GatedModel, collapse, disentangle
+    from dlgn_keras.presets import from_preset, presets
+    from dlgn_keras.training import DLGNClassifier
 
 __all__ = [
     "DGN",
@@ -53,21 +53,24 @@ __all__ = [
     "tuning",
 ]
 
-
-def _explain(net: BaseModel, x: Any, target: Any = None, batch_size: int = 32) -> Any:
-    """Return `dk.interpret.explain(net, x, target)`: logits taken apart, exactly.
-
-    Args:
-        x: raw inputs (n, *input_shape).
-        target: class to explain, one for all or one per example; the predicted
-            class if None.
-        batch_size: number of examples explained at a time.
-    """
-    from dlgn_keras.interpret import explain
-
-    return explain(net, x, target, batch_size)
+_HOMES = {
+    "DGN": "models",
+    "DLGN": "models",
+    "DLGNClassifier": "training",
+    "DNN": "models",
+    "GatedModel": "models",
+    "collapse": "models",
+    "disentangle": "models",
+    "from_preset": "presets",
+}
+__getattr__, __dir__ = lazy.attach(__name__, __all__, _HOMES)
 
 
-# The models stand below `interpret`: here, where both are known, they get the method.
-_explain.__name__, _explain.__qualname__ = "explain", "BaseModel.explain"
-BaseModel.explain = _explain
+def register_classes() -> None:
+    """Import the classes that saved models and presets name, and their methods."""
+    for room in ("methods", "training.augmentation", "training.optimizers"):
+        importlib.import_module(f"{__name__}.{room}")
+
+
+if not prepare_program():
+    register_classes()

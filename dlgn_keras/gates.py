@@ -1,5 +1,6 @@
 """Gate functions: from pre-activations to gates, in `keras.ops` alone.
 
+Keras is imported when a gate is computed: recipes check theirs without it.
 A gate says how far a unit is on. With pre-activation `q`:
 
 - hard: `1{q > 0}`, no gradient;
@@ -10,9 +11,6 @@ Reference: arXiv 2006.10529, section 2 (hard and soft gates).
 """
 
 from typing import Any
-
-import keras
-from keras import ops
 
 from dlgn_keras.tools.messages import check_choice
 
@@ -28,11 +26,16 @@ def hard(pre_activations: Any) -> Any:
         >>> ops.convert_to_numpy(gates.hard(ops.array([-1.0, 0.0, 2.0]))).tolist()
         [0.0, 0.0, 1.0]
     """
+    from keras import ops
+
     return ops.cast(pre_activations > 0, pre_activations.dtype)
 
 
 def soft(pre_activations: Any, beta: float) -> Any:
     """Return `sigmoid(beta * q)`; `beta` is a slope, per unit of pre-activation."""
+    import keras
+    from keras import ops
+
     if keras.backend.backend() == "jax" and pre_activations.dtype == "float32":
         # The same function; XLA's own takes CPUs up to twice as long.
         return 0.5 + 0.5 * ops.tanh(0.5 * beta * pre_activations)
@@ -41,6 +44,8 @@ def soft(pre_activations: Any, beta: float) -> Any:
 
 def straight_through(pre_activations: Any, beta: float) -> Any:
     """Return the hard gate with the gradient of the soft one."""
+    from keras import ops
+
     smooth = soft(pre_activations, beta)
     return smooth + ops.stop_gradient(hard(pre_activations) - smooth)
 
@@ -55,6 +60,8 @@ def apply(pre_activations: Any, mode: str, beta: float, scale: float = 1.0) -> A
         scale: factor on the gate; the code of arXiv 2006.10529 uses 1.1 on
             its soft gates, everybody else 1.
     """
+    from keras import ops
+
     q = ops.convert_to_tensor(pre_activations)
     if mode == "hard":
         gate = hard(q)

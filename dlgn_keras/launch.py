@@ -1,11 +1,10 @@
-"""The command line's choice of backend, made before Keras is imported.
+"""What the dlgn-keras program prepares before Keras is imported.
 
-Keras reads KERAS_BACKEND once, when it is imported, and importing this package
-imports Keras. So when the program is `dlgn-keras` (or `python -m dlgn_keras`),
-its `--backend` must be known first. Nothing happens in any other program.
+Keras reads KERAS_BACKEND once, when it is imported. So the program (`dlgn-keras` or
+`python -m dlgn_keras`) reads its `--backend` before it parses anything else, and
+keeps TensorFlow's start-up lines off the terminal. Other programs stay as they are.
 """
 
-import importlib
 import importlib.util
 import os
 import sys
@@ -26,25 +25,31 @@ def is_command_line(argv: Sequence[str]) -> bool:
     return any(Path(part).stem == "dlgn-keras" for part in argv[:2])
 
 
-def choose_backend(
-    argv: Sequence[str] | None = None, environ: MutableMapping[str, str] | None = None
-) -> None:
+def prepare_program() -> bool:
+    """Prepare the imports of Keras if this process runs dlgn-keras; return whether."""
+    if not is_command_line(sys.orig_argv):
+        return False
+    choose_backend(sys.orig_argv, os.environ)
+    sys.meta_path.insert(0, _QuietFinder)
+    return True
+
+
+def choose_backend(argv: Sequence[str], environ: MutableMapping[str, str]) -> None:
     """Set KERAS_BACKEND from `--backend NAME` or `--backend=NAME` of the program.
 
+    Without the option and without TensorFlow it becomes JAX or torch, as installed.
+
     Args:
-        argv: interpreter and its arguments; this process' own if None.
-        environ: where to set it; this process' own if None.
+        argv: the interpreter and its arguments.
+        environ: the environment to change.
 
     Example:
         >>> from dlgn_keras.launch import choose_backend
         >>> environ = {}
-        >>> choose_backend(
-        ...     ["python", "/bin/dlgn-keras", "train", "--backend", "jax"], environ)
+        >>> choose_backend(["dlgn-keras", "train", "--backend", "jax"], environ)
         >>> environ["KERAS_BACKEND"]
         'jax'
     """
-    argv = list(sys.orig_argv if argv is None else argv)
-    environ = os.environ if environ is None else environ
     if not is_command_line(argv):
         return
     environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -63,30 +68,16 @@ def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def import_keras_quietly() -> None:
-    """In the dlgn-keras program, keep TensorFlow's start-up lines off the terminal.
-
-    They come from compiled code that ignores Python's settings, and under JAX and
-    torch later, when Keras first asks for TensorFlow. What was held back is shown
-    if the import fails.
-    """
-    if not is_command_line(sys.orig_argv):
-        return
-    with _held_back():
-        importlib.import_module("keras")
-    sys.meta_path.insert(0, _TensorFlowFinder)
-
-
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Keep standard error to ourselves, also from compiled code."""
+    """Hold back standard error, also of compiled code; show it if an import fails."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as lines:
         os.dup2(lines.fileno(), 2)
         try:
             yield
-        except BaseException:  # an interruption too; it goes on
+        except BaseException:  # an interruption too; it is raised again
             lines.seek(0)
             os.write(terminal, lines.read())
             raise
@@ -95,12 +86,17 @@ def _held_back() -> Iterator[None]:
             os.close(terminal)
 
 
-class _TensorFlowFinder:
-    """Finds TensorFlow where Python would, with a loader that holds its lines back."""
+class _QuietFinder:
+    """Finds Keras and TensorFlow as Python does, with a loader that is quiet.
+
+    TensorFlow's lines come from compiled code that ignores Python's settings; under
+    JAX and torch they come later, when Keras first asks for TensorFlow.
+    """
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
-        spec = PathFinder.find_spec(name) if name == "tensorflow" else None
+        quiet = name in ("keras", "tensorflow")
+        spec = PathFinder.find_spec(name) if quiet else None
         if spec is not None and spec.loader is not None:
             spec.loader = _QuietLoader(spec.loader)
         return spec

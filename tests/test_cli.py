@@ -1,8 +1,11 @@
 """The command line: what it prints, what it leaves behind, how it refuses."""
 
 import csv
+import importlib
 import json
 import os
+import pkgutil
+import resource
 import subprocess
 import sys
 
@@ -10,12 +13,14 @@ import keras
 import numpy as np
 import pytest
 
+import dlgn_keras as dk
 from dlgn_keras import __version__, launch
-from dlgn_keras.cli import main
+from dlgn_keras.cli import COMMANDS, main
 from dlgn_keras.launch import choose_backend, is_command_line
 from dlgn_keras.training import Recipe, load_trained
 
 TINY = ["--skeleton", "fc:depth=2,width=8", "--epochs", "2", "--num-train", "200"]
+CAPTURED = {"capture_output": True, "text": True}
 TINY += ["--num-test", "100"]
 
 
@@ -227,7 +232,7 @@ def test_greetings_are_kept_off_the_terminal_unless_an_import_fails(
         f"sys.path.insert(0, {str(tmp_path)!r})\n"
         f"sys.orig_argv[:] = {program!r}\n"
         f"launch = runpy.run_path({launch.__file__!r})\n"
-        "launch['import_keras_quietly']()\n"
+        "launch['prepare_program']()\n"
         "import keras\n"
         "try:\n"
         "    import tensorflow\n"
@@ -256,6 +261,126 @@ def test_a_package_that_is_not_installed_is_named(tmp_path):
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert "needs keras-tuner, which is not installed" in line
+
+
+ZOO = [["zoo", action, "--help"] for action in ("list", "show", "verify", "push")]
+HEAVY = ("keras", "tensorflow", "jax", "torch", "sklearn", "scipy", "matplotlib")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """The installed program, which tells the heavy packages that it imported."""
+    path = tmp_path_factory.mktemp("bin") / "dlgn-keras"
+    path.write_text(
+        "import atexit, sys\n"
+        f"heavy = set({HEAVY!r})\n"
+        "tell = lambda: sys.stdout.write(f'imported {heavy & set(sys.modules)}')\n"
+        "atexit.register(tell)\n"
+        "from dlgn_keras.cli import main\n"
+        "sys.exit(main())\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["--version"], 0, __version__),
+        (["--help"], 0, "COMMAND --help"),
+        *(([name, "--help"], 0, "example: dlgn-keras") for name in COMMANDS),
+        *((words, 0, "example: dlgn-keras zoo") for words in ZOO),
+        (["trian"], 2, "dlgn-keras: `COMMAND` must be one of compare, "),
+        (["trian"], 2, "Received: 'trian'. Did you mean 'train'?"),
+        (["train", "--epohcs", "3"], 2, "dlgn-keras train: no such option"),
+        (["train", "--epohcs", "3"], 2, "Did you mean '--epochs'?"),
+        (["train", "--beta", "x"], 2, "`--beta` must be a number. Received: 'x'."),
+        (["train", "--backend", "jaxx"], 2, "Did you mean 'jax'?"),
+    ],
+)
+def test_help_and_refusals_come_at_once(arguments, code, expected, program):
+    """Without Keras, in under a second of processor time."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, program, *arguments], **CAPTURED)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == code
+    text, _, imported = done.stdout.rpartition("imported ")
+    assert imported == "set()"
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+    assert expected in (done.stderr if code else text)
+    assert "default: None" not in text
+    if code:
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+LOADS = """
+import resource, sys
+def seconds():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+import keras
+before = seconds()
+import dlgn_keras
+rooms = {"dlgn_keras.interpret", "dlgn_keras.tuning"} & {*sys.modules}
+print(seconds() - before, rooms)
+"""
+
+
+def test_the_package_costs_little_more_than_keras():
+    command = [sys.executable, "-c", LOADS]
+    seconds, rooms = subprocess.run(command, **CAPTURED).stdout.split(maxsplit=1)
+    assert rooms.strip() == "set()"
+    assert float(seconds) < 0.3
+
+
+def test_keras_loads_saved_models_after_importing_the_package_alone(tmp_path):
+    """Models of each family, a twin of a Keras model and a layer, saved here."""
+    skeleton = dk.skeletons.fc(depth=2, width=4)
+    options = {"value": "tensor", "value_input": "ones"}
+    nets = [family(skeleton, (6,), 3) for family in (dk.DNN, dk.DGN, dk.DLGN)]
+    nets += [dk.DLGN(skeleton, (6,), 3, **options)]
+    layers = [keras.layers.Dense(4, activation="relu"), keras.layers.Dense(3)]
+    nets += [dk.disentangle(keras.Sequential([keras.Input((6,)), *layers]))]
+    inputs = keras.Input((6,))
+    gated = dk.layers.GatedDense(3)([inputs, dk.layers.LinearGate()(inputs[:, :3])])
+    nets += [keras.Model(inputs, gated)]
+    x = np.linspace(-1, 1, 12, dtype="float32").reshape(2, 6)
+    for k, net in enumerate(nets):
+        net.save(tmp_path / f"{k}.keras")
+    source = (
+        "import sys, dlgn_keras, keras, numpy as np\n"
+        "x = np.linspace(-1, 1, 12, dtype='float32').reshape(2, 6)\n"
+        "for path in sys.argv[1:]:\n"
+        "    net = keras.saving.load_model(path)\n"
+        "    print(np.asarray(net.predict(x, verbose=0)).ravel().tolist())\n"
+    )
+    paths = [tmp_path / f"{k}.keras" for k in range(len(nets))]
+    done = subprocess.run([sys.executable, "-c", source, *paths], **CAPTURED)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == len(nets)
+    for net, logits in zip(nets, found, strict=True):
+        expected = net.predict(x, verbose=0).ravel()
+        np.testing.assert_allclose(logits, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("package", [dk, dk.training, dk.tuning, dk.experiments])
+def test_every_public_name_loads(package):
+    assert set(package.__all__) <= set(dir(package))
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match="no_such_name"):
+        package.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("package", [dk.training, dk.tuning, dk.experiments])
+def test_no_public_name_is_hidden_by_a_module_of_that_name(package):
+    """Importing a module sets an attribute of its name on the package."""
+    modules = {info.name for info in pkgutil.iter_modules(package.__path__)}
+    assert not modules & set(package.__all__)
+
+
+def test_presets_is_a_table_and_a_package():
+    importlib.import_module("dlgn_keras.presets.find")
+    assert dk.presets(family="dlgn").names == dk.presets.presets(family="dlgn").names
 
 
 def test_python_m_runs_the_same_program():

@@ -22,7 +22,7 @@ BASE = {"tools", "version"}
 MAY_IMPORT = {
     "tools": set(),
     "version": set(),
-    "launch": set(),
+    "launch": set(),  # runs before Keras is imported
     "paths": set(),  # an oracle that shares code with its subject proves nothing
     "autodiff": BASE,
     "gates": BASE,
@@ -34,8 +34,8 @@ MAY_IMPORT = {
     "kernels": BASE | {"autodiff", "gates", "skeletons", "layers", "models"},
     "interpret": BASE | {"autodiff", "gates", "skeletons", "layers", "models", "data"},
     "training": BASE | {"gates", "skeletons", "layers", "models", "data", "presets"},
-    "tuning": ALL - {"cli", "commands", "experiments", "tuning"},
-    "experiments": ALL - {"cli", "commands", "tuning", "experiments"},
+    "tuning": ALL - {"cli", "experiments", "tuning"},
+    "experiments": ALL - {"cli", "tuning", "experiments"},
 }
 # Doors: a tree read off a net, whose nodes below the root need nets somebody trains.
 DOORS = {"interpret": {"training"}}
@@ -51,7 +51,7 @@ ONLY_IN = {
     "matplotlib": (
         "interpret",
         "experiments",
-        "commands",
+        "cli",
         "kernels/measures",
         "tuning/plots",
         "tuning/study_plots",
@@ -146,7 +146,8 @@ def broken_rules(unit, place, found):
 def test_imports_run_one_way(path):
     if path == ROOT / "__init__.py":
         found = imports(path.read_text())
-        assert {i.module.split(".")[0] for i in found} == {"dlgn_keras", "typing"}
+        outside = {"importlib", "typing"}
+        assert {i.module.split(".")[0] for i in found} <= {"dlgn_keras", *outside}
         return
     place = path.relative_to(ROOT).with_suffix("").as_posix()
     assert not list(broken_rules(unit_of(path), place, imports(path.read_text())))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlgn_keras.tools.files import make_folder, write_atomically, write_text
+from dlgn_keras.tools.terminal import markdown_table
 
 # A pair "x mean", "x std" of columns becomes one column "x" in markdown.
 MEAN, STD = " mean", " std"
@@ -47,12 +48,13 @@ class Table:
 
     def markdown(self) -> str:
         """Return the title, the table and the notes as markdown."""
-        lines = [shown(line) for line in self.lines]
-        columns = list(lines[0])
-        rows = [columns, ["---"] * len(columns), *([*line.values()] for line in lines)]
-        body = "\n".join(f"| {' | '.join(row)} |" for row in rows)
         notes = "".join(f"\n{note}\n" for note in self.notes)
-        return f"# {self.title}\n\n{body}\n{notes}"
+        return f"# {self.title}\n\n{markdown_table(*self.texts())}\n{notes}"
+
+    def texts(self) -> tuple[list[str], list[list[str]]]:
+        """Return the header and the rows as they are shown."""
+        lines = [shown(line) for line in self.lines]
+        return list(lines[0]), [list(line.values()) for line in lines]
 
 
 def shown(line: dict[str, Any]) -> dict[str, str]:

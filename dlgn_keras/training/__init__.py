@@ -1,12 +1,20 @@
-"""Training: recipes as data, runs that can be stopped and go on, results on record."""
+"""Training: recipes as data, runs that stop and resume, results on record.
 
-from dlgn_keras.training.build import build_model, load_trained
-from dlgn_keras.training.classifier import DLGNClassifier
-from dlgn_keras.training.fit import evaluate, fit, load_data
-from dlgn_keras.training.many import fit_many
+Recipes load at once, without Keras; everything else when it is first asked for.
+"""
+
+from typing import TYPE_CHECKING
+
+from dlgn_keras.tools import lazy
 from dlgn_keras.training.named import NAMED, named_fields, named_recipe
 from dlgn_keras.training.recipe import Recipe
-from dlgn_keras.training.result import Result, environment
+
+if TYPE_CHECKING:
+    from dlgn_keras.training.build import build_model, load_trained
+    from dlgn_keras.training.classifier import DLGNClassifier
+    from dlgn_keras.training.fitting import evaluate, fit, load_data
+    from dlgn_keras.training.many import fit_many
+    from dlgn_keras.training.result import Result, environment
 
 __all__ = [
     "NAMED",
@@ -23,3 +31,16 @@ __all__ = [
     "named_fields",
     "named_recipe",
 ]
+
+_HOMES = {
+    "DLGNClassifier": "classifier",
+    "Result": "result",
+    "build_model": "build",
+    "environment": "result",
+    "evaluate": "fitting",
+    "fit": "fitting",
+    "fit_many": "many",
+    "load_data": "fitting",
+    "load_trained": "build",
+}
+__getattr__, __dir__ = lazy.attach(__name__, __all__, _HOMES)

@@ -10,7 +10,7 @@ import numpy as np
 from dlgn_keras.data import Dataset
 from dlgn_keras.training.batches import Share
 from dlgn_keras.training.callbacks import Epochs
-from dlgn_keras.training.fit import fit, load_data
+from dlgn_keras.training.fitting import fit, load_data
 from dlgn_keras.training.precision import dtype_policy
 from dlgn_keras.training.recipe import Recipe
 from dlgn_keras.training.result import Result

@@ -19,8 +19,8 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 AUGMENTATIONS = ("none", "flip", "shift", "shift_flip")
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+def _option(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,26 @@ class Recipe:
         True
     """
 
-    family: str = _option("dlgn", "dnn, dgn or dlgn")
+    family: str = _option("dlgn", "kind of model", FAMILIES)
     # A text ("fc:depth=4,width=20") is taken too, and parsed.
     skeleton: Skeleton = _option("fc", "architecture, e.g. fc:depth=4,width=20")
     data: str = _option("digits", "digits, mnist, cifar10, cifar100, sdi, or an .npz")
-    regime: str = _option(
-        "joint", "how gates are made: joint, frnpf_ii, frnpf_di, flnpf"
-    )
+    regime: str = _option("joint", "how the gates are made", REGIMES)
     gates_from: str | None = _option(
-        None, "flnpf: saved model whose weights make gates"
+        None, "flnpf: saved model whose weights make the gates"
     )
-    gate: str | None = _option(None, "soft, hard, straight_through; default by regime")
+    gate: str | None = _option(
+        None, "gate function; soft with joint, hard with the others", gates.MODES
+    )
     beta: float = _option(4.0, "slope of the soft gate")
     gate_scale: float = _option(1.0, "factor on every gate")
-    value_input: str = _option("input", "what the value network sees: input or ones")
+    value_input: str = _option(
+        "input", "what the value network sees", ("input", "ones")
+    )
     value: str = _option(
-        "network", "what gives paths their values: network, or tensor (DLGN-VT)"
+        "network",
+        "what gives paths their values; tensor is DLGN-VT",
+        ("network", "tensor"),
     )
     gate_order: tuple[int, ...] | None = _option(None, "permutation of the sites")
     shallow: bool = _option(False, "gates straight from the input (DLGN-SF)")
@@ -66,13 +70,13 @@ class Recipe:
     value_bias: bool = _option(False, "biases in the value network")
     batch_norm: bool | None = _option(None, "force batch norm on or off")
     kernel_initializer: str = _option("he_normal", "Keras initializer of the kernels")
-    optimizer: str = _option("adam", "sgd, adam or adamw")
+    optimizer: str = _option("adam", "Keras optimizer", OPTIMIZERS)
     learning_rate: float = _option(1e-3, "highest learning rate")
     momentum: float = _option(0.9, "momentum, for sgd")
     nesterov: bool = _option(False, "Nesterov momentum, for sgd")
     weight_decay: float = _option(0.0, "decoupled weight decay, kernels only")
     clip_norm: float | None = _option(None, "clip the gradient's global norm")
-    schedule: str = _option("constant", "constant, one_cycle, cosine or piecewise")
+    schedule: str = _option("constant", "learning rate over the steps", SCHEDULES)
     warmup: float = _option(0.25, "one_cycle: share of the steps with a rising rate")
     boundaries: tuple[int, ...] = _option((), "piecewise: steps where the rate changes")
     rates: tuple[float, ...] = _option((), "piecewise: rates, one more than boundaries")
@@ -82,7 +86,7 @@ class Recipe:
         1, "epochs from one evaluation and checkpoint to the next; divides epochs"
     )
     augmentation: str = _option(
-        "none", "none, flip, shift (4 of 32 pixels), shift_flip"
+        "none", "random changes of images; shift: 4 of 32 pixels", AUGMENTATIONS
     )
     label_smoothing: float = _option(0.0, "share of the label spread over all classes")
     validation: float = _option(0.0, "share or number of training examples held out")
@@ -90,8 +94,8 @@ class Recipe:
     num_test: int | None = _option(None, "use only so many test examples")
     precision: str = _option(
         "float32",
-        "float32, mixed_bfloat16, mixed_float16, or auto: mixed_bfloat16 on an "
-        "accelerator, float32 elsewhere",
+        "dtype policy; auto: mixed_bfloat16 on an accelerator, else float32",
+        PRECISIONS,
     )
     seed: int = _option(0, "seed of weights, data order and augmentation")
 
@@ -105,14 +109,10 @@ class Recipe:
         self._check()
 
     def _check(self) -> None:
-        check_choice("family", self.family, FAMILIES)
-        check_choice("regime", self.regime, REGIMES)
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_choice("schedule", self.schedule, SCHEDULES)
-        check_choice("augmentation", self.augmentation, AUGMENTATIONS)
-        check_choice("precision", self.precision, PRECISIONS)
-        check_choice("value_input", self.value_input, ("input", "ones"))
-        check_choice("value", self.value, ("network", "tensor"))
+        for option in dataclasses.fields(self):
+            choices, value = option.metadata["choices"], getattr(self, option.name)
+            if choices and (value is not None or option.default is not None):
+                check_choice(option.name, value, choices)
         gates.check(self.gate_mode, self.beta, self.gate_scale)
         check_count("batch_size", self.batch_size)
         check_count("epochs", self.epochs)

@@ -3,8 +3,9 @@
 KerasTuner is imported when one of these names is first used.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dlgn_keras.tools import lazy
 
 if TYPE_CHECKING:
     from dlgn_keras.tuning.hypermodel import GatedHyperModel
@@ -24,7 +25,7 @@ __all__ = [
     "search",
 ]
 
-_HOME = {
+_HOMES = {
     "ALGORITHMS": "oracles",
     "GatedHyperModel": "hypermodel",
     "OBJECTIVES": "objectives",
@@ -33,16 +34,4 @@ _HOME = {
     "named_space": "spaces",
     "search": "searching",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_HOME[name]}")
-    value = getattr(module, name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy.attach(__name__, __all__, _HOMES)

@@ -8,8 +8,8 @@ import shlex
 import pytest
 from experiments import few
 
-from dlgn_keras.commands.options import given_options
-from dlgn_keras.commands.reproduce import add_arguments
+from dlgn_keras.cli.options import given_options
+from dlgn_keras.cli.reproduce import add_arguments
 from dlgn_keras.experiments import EXPERIMENTS, reproduce
 from dlgn_keras.experiments.experiment import Call
 from dlgn_keras.experiments.keep import BEST

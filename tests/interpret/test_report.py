@@ -16,7 +16,7 @@ from PIL import Image
 import dlgn_keras as dk
 from dlgn_keras import interpret
 from dlgn_keras.cli import main
-from dlgn_keras.commands.saved import class_names_of, load_model
+from dlgn_keras.cli.saved import class_names_of, load_model
 from dlgn_keras.data import Preprocessing
 from dlgn_keras.presets.files import read_metadata, seal
 

@@ -160,8 +160,8 @@ def test_the_command_pushes_and_tells_where(carded, tmp_path, capsys):
     assert told["address"] == str(tmp_path / "b")
     assert from_preset(find(told["address"])).family == "dlgn"
     for wrong, message in (
-        (["zoo", "push", str(carded)], "takes one preset and --to"),
-        (["zoo", "push", "--to", "x"], "takes one preset and --to"),
+        (["zoo", "push", str(carded)], "arguments are required: "),
+        (["zoo", "push", "--to", "x"], "arguments are required: "),
         (["zoo", "push", "no_such_preset", "--to", "x"], "No preset is called"),
         ([*arguments[:-1], "s3://bucket"], "`to` must be hf://owner/repository"),
     ):

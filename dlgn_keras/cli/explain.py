@@ -1,39 +1,55 @@
-"""dlgn-keras explain: one page with everything exact about a model's answers."""
+"""dlgn-keras explain: a page with the exact contributions behind a model's answers."""
 
 import argparse
 import json
 from pathlib import Path
 
-from dlgn_keras.commands.saved import MODEL_HELP, class_names_of, load_model
-from dlgn_keras.interpret.report import load_image, report
-from dlgn_keras.presets import presets
+import dlgn_keras as dk
+from dlgn_keras.cli.options import add_common_options, whole
+from dlgn_keras.cli.saved import MODEL_HELP, class_names_of, load_model
+
+EXAMPLE = "dlgn-keras explain dlgn_fc_mnist seven.png --out report.html"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help=MODEL_HELP)
     parser.add_argument("images", nargs="+", help="image files")
-    parser.add_argument("--out", default="report.html", help="the page to write")
+    parser.add_argument(
+        "--out", default="report.html", help="page to write (default: %(default)s)"
+    )
     parser.add_argument(
         "--twin",
-        default=None,
-        help="a model to stand beside it; a preset's DNN if left out, or none",
+        metavar="MODEL",
+        help="model to show beside it, or none (default: a preset's DNN)",
     )
-    parser.add_argument("--target", type=int, default=None, help="class to explain")
+    parser.add_argument(
+        "--target",
+        type=whole,
+        metavar="CLASS",
+        help="number of the class to explain (default: the predicted one)",
+    )
     parser.add_argument(
         "--classes",
-        default=None,
-        help="comma-separated names of the classes; default: those of the data set",
+        metavar="NAME,NAME,...",
+        help="names of the classes (default: the data set's)",
     )
-    parser.add_argument("--paths", type=int, default=8, help="how many top paths")
+    parser.add_argument(
+        "--paths",
+        type=whole,
+        metavar="N",
+        default=8,
+        help="number of top paths (default: %(default)s)",
+    )
+    add_common_options(parser)
 
 
 def twin_of(name: str) -> str | None:
     """Return the preset of the DNN on the skeleton and data of a preset, if any."""
-    table = presets()
+    table = dk.presets()
     if name not in table.names or table[name].family == "dnn":
         return None
     same = {"skeleton": table[name].skeleton, "data": table[name].data}
-    return next((row.name for row in presets(family="dnn", **same)), None)
+    return next((row.name for row in dk.presets(family="dnn", **same)), None)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -44,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
         names = arguments.classes.split(",")
     else:
         names = class_names_of(arguments.model, net)
-    page = report(
+    page = dk.interpret.report(
         net,
         arguments.images,
         arguments.out,
@@ -59,7 +75,8 @@ def run(arguments: argparse.Namespace) -> None:
         return
     rows = []
     for image in arguments.images:
-        found = net.explain(load_image(image, net).raw[None], arguments.target)
+        pixels = dk.interpret.load_image(image, net).raw
+        found = net.explain(pixels[None], arguments.target)
         rows.append(
             {
                 "image": image,

@@ -3,31 +3,54 @@
 import argparse
 import json
 
-from dlgn_keras.commands.options import (
+import dlgn_keras as dk
+from dlgn_keras.cli.options import (
+    add_common_options,
     add_data_dir,
     add_recipe_options,
     given_options,
+    names_of,
+    whole,
 )
-from dlgn_keras.experiments import EXPERIMENTS, reproduce
-from dlgn_keras.experiments.tables import shown
+from dlgn_keras.experiments.registry import EXPERIMENTS, SCALES
 from dlgn_keras.tools.messages import closest
 from dlgn_keras.tools.terminal import print_table
 
+EXAMPLE = "dlgn-keras reproduce regimes --scale paper --rows fc-adam --seeds 5"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", help="an experiment; see --list")
     parser.add_argument(
-        "--list", action="store_true", help="tell what there is, its needs and time"
+        "name", nargs="?", help=f"an experiment: {', '.join(EXPERIMENTS)}"
     )
     parser.add_argument(
-        "--scale", default="small", help="small (minutes on two cores) or paper"
+        "--list",
+        action="store_true",
+        help="list the experiments, with the data and the time that they need",
     )
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0")
     parser.add_argument(
-        "--rows", default="", help="comma-separated: row, or row/label; all if empty"
+        "--scale",
+        default=SCALES[0],
+        choices=SCALES,
+        help="small takes minutes on two cores (default: %(default)s)",
     )
-    parser.add_argument("--out", default="runs/reproduce", help="folder; goes on there")
+    parser.add_argument(
+        "--seeds",
+        type=whole,
+        metavar="N",
+        default=3,
+        help="number of seeds, from 0 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rows", default="", help="comma-separated: row, or row/label (default: all)"
+    )
+    parser.add_argument(
+        "--out",
+        default="runs/reproduce",
+        help="folder; the same command resumes there (default: %(default)s)",
+    )
     add_data_dir(parser)
+    add_common_options(parser)
     add_recipe_options(parser, leave_out=("family", "seed", "regime", "gates_from"))
 
 
@@ -40,12 +63,12 @@ def run(arguments: argparse.Namespace) -> None:
             f"An experiment is one of {', '.join(EXPERIMENTS)}; `--list` tells more. "
             f"Received: {arguments.name!r}.{closest(arguments.name, EXPERIMENTS)}"
         )
-    table = reproduce(
+    table = dk.experiments.reproduce(
         arguments.name,
         arguments.out,
         arguments.scale,
         arguments.seeds,
-        rows=[row for row in arguments.rows.split(",") if row],
+        rows=names_of(arguments.rows),
         data_dir=arguments.data_dir,
         progress=not arguments.json,
         changes=given_options(arguments),
@@ -54,10 +77,10 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps({"title": table.title, "lines": table.lines, "out": folder}))
         return
-    lines = [shown(line) for line in table.lines]
+    header, rows = table.texts()
     notes = "\n".join([*table.notes, f"Table and figure: {folder}"])
     print(table.title)
-    print_table(list(lines[0]), [list(line.values()) for line in lines], notes)
+    print_table(header, rows, notes)
 
 
 def _show_list(as_json: bool) -> None:

@@ -3,30 +3,34 @@
 import argparse
 import json
 
-from dlgn_keras import data
-from dlgn_keras.commands.options import add_data_dir
-from dlgn_keras.commands.saved import MODEL_HELP, data_of, load_model
+import dlgn_keras as dk
+from dlgn_keras.cli.options import add_common_options, add_data_dir
+from dlgn_keras.cli.saved import MODEL_HELP, data_of, load_model
+from dlgn_keras.tools.numbers import percent
 from dlgn_keras.tools.terminal import print_table
-from dlgn_keras.training import evaluate
+
+EXAMPLE = "dlgn-keras evaluate dlgn_fc_mnist --data mnist"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help=MODEL_HELP)
     parser.add_argument(
-        "--data",
-        default=None,
-        help="data set; the one a run folder was trained on if not given",
+        "--data", help="data set; if not given, the one a run folder was trained on"
     )
     add_data_dir(parser)
     parser.add_argument(
-        "--split", default="test", choices=("train", "test"), help="part to measure"
+        "--split",
+        default="test",
+        choices=("train", "test"),
+        help="part to measure (default: %(default)s)",
     )
+    add_common_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     net = load_model(arguments.model)
     name = data_of(arguments.model, arguments.data)
-    dataset = data.load(name, data_dir=arguments.data_dir)
+    dataset = dk.data.load(name, data_dir=arguments.data_dir)
     x = getattr(dataset, f"x_{arguments.split}")
     y = getattr(dataset, f"y_{arguments.split}")
     if dataset.num_classes != net.num_classes:
@@ -34,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
             f"`--data` must have the model's {net.num_classes} classes. "
             f"Received: {name} with {dataset.num_classes}."
         )
-    figures = evaluate(net, x, y)
+    figures = dk.training.evaluate(net, x, y)
     record = {"model": arguments.model, "data": name, "split": arguments.split}
     if arguments.json:
         print(json.dumps({**record, "examples": len(y), **figures}))
@@ -42,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     rows = [
         ["model", arguments.model],
         ["data", f"{name}, {arguments.split}, {len(y):,} examples"],
-        ["accuracy", f"{100 * figures['accuracy']:.2f} %"],
+        ["accuracy", f"{percent(figures['accuracy'])} %"],
         ["cross-entropy", f"{figures['loss']:.4f}"],
     ]
     print_table(["", ""], rows)

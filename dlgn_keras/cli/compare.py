@@ -4,20 +4,30 @@ import argparse
 import json
 import statistics
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dlgn_keras.commands.options import (
+import dlgn_keras as dk
+from dlgn_keras.cli.options import (
+    add_common_options,
     add_data_dir,
     add_recipe_options,
     default_folder,
     given_options,
+    names_of,
+    whole,
 )
 from dlgn_keras.tools.files import make_folder, write_atomically, write_json
 from dlgn_keras.tools.messages import check_choice, check_count
+from dlgn_keras.tools.numbers import deviation, percent
+from dlgn_keras.tools.palette import FAMILY_COLOURS
 from dlgn_keras.tools.terminal import print_table
-from dlgn_keras.training import NAMED, Recipe, Result, environment, fit, load_data
+from dlgn_keras.training import NAMED, Recipe
 from dlgn_keras.training.recipe import FAMILIES
 
+if TYPE_CHECKING:
+    from dlgn_keras.training import Result
+
+EXAMPLE = "dlgn-keras compare --data mnist --skeleton fc --epochs 10 --seeds 3"
 HEADER = [
     "family",
     "test acc., last epoch (%)",
@@ -29,108 +39,107 @@ HEADER = [
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--families", default="dnn,dgn,dlgn", help="comma-separated")
-    parser.add_argument("--seeds", type=int, default=1, help="number of seeds, from 0")
     parser.add_argument(
-        "--out", default="runs/compare", help="run folder; resumes there"
+        "--families",
+        default=",".join(FAMILIES),
+        help="comma-separated (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=whole,
+        metavar="N",
+        default=1,
+        help="number of seeds, from 0 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        default="runs/compare",
+        help="folder; the same command resumes there (default: %(default)s)",
     )
     add_data_dir(parser)
+    add_common_options(parser)
     add_recipe_options(parser, leave_out=("family", "seed", "regime", "gates_from"))
 
 
 def run(arguments: argparse.Namespace) -> None:
-    families = [name.strip().lower() for name in arguments.families.split(",")]
+    families = names_of(arguments.families.lower())
     for name in families:
         check_choice("families", name, FAMILIES)
     seeds = range(check_count("seeds", arguments.seeds))
     base = Recipe(**{**NAMED["digits"], **given_options(arguments)})
     out = make_folder(arguments.out or default_folder("compare", base))
-    dataset = load_data(base, arguments.data_dir)
+    dataset = dk.training.load_data(base, arguments.data_dir)
     results: dict[str, list[Result]] = {}
     for family in dict.fromkeys(families):
         for seed in seeds:
             recipe = base.replace(family=family, seed=seed)
             folder = out / (family if len(seeds) == 1 else f"{family}_seed{seed}")
-            result = fit(recipe, folder, dataset=dataset, progress=not arguments.json)
+            result = dk.training.fit(
+                recipe, folder, dataset=dataset, progress=not arguments.json
+            )
             results.setdefault(family, []).append(result)
     report = summarize(results)
-    write_json(out / "result.json", {"rows": report, "environment": environment()})
+    environment = dk.training.environment()
+    write_json(out / "result.json", {"rows": report, "environment": environment})
     write_atomically(out / "curves.png", lambda part: draw_curves(results, part))
     if arguments.json:
         print(json.dumps({"rows": report, "out": str(out)}))
         return
     footer = f"{base.data}, {base.skeleton.name}, {base.epochs} epochs, "
     footer += f"{len(seeds)} seed(s). Run folder: {out}"
-    print_table(HEADER, [_row(row) for row in report], footer)
+    print_table(HEADER, [_cells(row) for row in report], footer)
 
 
-def summarize(results: dict[str, list[Result]]) -> list[dict[str, Any]]:
+def summarize(results: dict[str, list["Result"]]) -> list[dict[str, Any]]:
     """Return one row per family: means and standard deviations over seeds."""
     rows = []
-    baseline = None
-    if "dnn" in results:
-        baseline = statistics.fmean(r.test_accuracy for r in results["dnn"])
     for family, runs in results.items():
         last = [run.test_accuracy for run in runs]
         best = [run.best_test_accuracy for run in runs]
-        mean = statistics.fmean(last)
+        seconds = [run.seconds_per_epoch for run in runs]
         rows.append(
             {
                 "family": family,
                 "seeds": len(runs),
-                "test_accuracy": mean,
-                "test_accuracy_std": _deviation(last),
+                "test_accuracy": statistics.fmean(last),
+                "test_accuracy_std": deviation(last),
                 "best_test_accuracy": statistics.fmean(best),
-                "best_test_accuracy_std": _deviation(best),
-                "ratio_to_dnn": mean / baseline if baseline else None,
+                "best_test_accuracy_std": deviation(best),
+                "ratio_to_dnn": None,
                 "parameters": runs[0].parameters,
-                "seconds_per_epoch": statistics.median(
-                    run.seconds_per_epoch for run in runs
-                ),
+                "seconds_per_epoch": statistics.median(seconds),
             }
         )
+    accuracy = {row["family"]: row["test_accuracy"] for row in rows}
+    if accuracy.get("dnn"):
+        for row in rows:
+            row["ratio_to_dnn"] = row["test_accuracy"] / accuracy["dnn"]
     return rows
 
 
-def _deviation(values: list[float]) -> float | None:
-    return statistics.stdev(values) if len(values) > 1 else None
-
-
-def _row(row: dict[str, Any]) -> list[str]:
+def _cells(row: dict[str, Any]) -> list[str]:
     ratio = row["ratio_to_dnn"]
     return [
         row["family"].upper(),
-        _percent(row["test_accuracy"], row["test_accuracy_std"]),
-        _percent(row["best_test_accuracy"], row["best_test_accuracy_std"]),
+        percent(row["test_accuracy"], row["test_accuracy_std"]),
+        percent(row["best_test_accuracy"], row["best_test_accuracy_std"]),
         "" if ratio is None else f"{ratio:.4f}",
         f"{row['parameters']:,}",
         f"{row['seconds_per_epoch']:.3f}",
     ]
 
 
-def _percent(mean: float, deviation: float | None) -> str:
-    spread = "" if deviation is None else f" ± {100 * deviation:.2f}"
-    return f"{100 * mean:.2f}{spread}"
-
-
-# Okabe and Ito's colours, told apart with any colour vision.
-COLOURS = {"dnn": "#000000", "dgn": "#E69F00", "dlgn": "#0072B2"}
-
-
-def draw_curves(results: dict[str, list[Result]], path: Path) -> None:
-    """Draw loss and test accuracy over epochs, a line a run."""
+def draw_curves(results: dict[str, list["Result"]], path: Path) -> None:
+    """Draw loss and test accuracy over epochs, one line a run."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
     for family, runs in results.items():
         for k, result in enumerate(runs):
+            style: dict[str, Any] = {"color": FAMILY_COLOURS[family], "linewidth": 1.5}
+            style["label"] = family.upper() if k == 0 else None
             epochs = [row["epoch"] for row in result.history]
-            style = {
-                "color": COLOURS[family],
-                "label": family.upper() if k == 0 else None,
-                "linewidth": 1.5,
-            }
             losses = [row["loss"] for row in result.history]
             tests = [100 * row["test_accuracy"] for row in result.history]
             axes[0].plot(epochs, losses, **style)

@@ -9,19 +9,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlgn_keras.commands.options import (
+import dlgn_keras as dk
+from dlgn_keras.cli.options import (
+    add_common_options,
     add_data_dir,
     add_recipe_options,
     given_options,
+    names_of,
+    number,
+    whole,
 )
 from dlgn_keras.tools.messages import check_choice, closest
+from dlgn_keras.tools.numbers import percent
 from dlgn_keras.tools.terminal import print_table
 from dlgn_keras.training import Recipe, named_fields
 from dlgn_keras.training.recipe import FAMILIES
+from dlgn_keras.tuning.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
-    from dlgn_keras.tuning.results import Tuned
+    from dlgn_keras.tuning import Tuned
 
+EXAMPLE = "dlgn-keras tune onecycle-c4gap-cifar10 --hours 8 --out runs/tune"
+ALGORITHMS = ("random", "hyperband", "bayesian", "grid")
+ROLES = ("alone", "chief", "worker")
 HELD_OUT = 0.2
 SHOWN = 5
 
@@ -31,54 +41,79 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recipe",
         nargs="?",
         default="digits",
-        help="a named recipe or a recipe's .json file: what the space does not ask for",
+        help="a named recipe or a recipe's .json file, for the fields that the space "
+        "leaves alone (default: %(default)s)",
     )
     parser.add_argument(
         "--space",
         default="default",
-        help="default, p4 (a published grid), FILE.json, or FILE.py:FUNCTION",
+        help="default, p4 (a published grid), FILE.json, or FILE.py:FUNCTION "
+        "(default: %(default)s)",
     )
     parser.add_argument(
-        "--algorithm", default="random", help="random, hyperband, bayesian or grid"
+        "--algorithm",
+        choices=ALGORITHMS,
+        default=ALGORITHMS[0],
+        help="how trials are chosen (default: %(default)s)",
     )
     parser.add_argument(
         "--objective",
+        metavar=f"{{{','.join(OBJECTIVES)}}}",
         default="validation_accuracy",
-        help="validation_accuracy or validation_loss, after the last epoch",
+        help="score of a trial, after the last epoch (default: %(default)s)",
     )
-    parser.add_argument("--trials", type=int, default=None, help="most trials")
-    parser.add_argument("--hours", type=float, default=None, help="most hours")
-    parser.add_argument("--search-seed", type=int, default=0, help="of the search")
+    parser.add_argument("--trials", type=whole, metavar="N", help="most trials")
+    parser.add_argument("--hours", type=number, metavar="X", help="most hours")
     parser.add_argument(
-        "--retrain", type=int, default=3, help="runs of the best recipe, other seeds"
+        "--search-seed",
+        type=whole,
+        metavar="N",
+        default=0,
+        help="seed of the search (default: %(default)s)",
     )
-    parser.add_argument("--out", default="runs/tune", help="folder; goes on there")
+    parser.add_argument(
+        "--retrain",
+        type=whole,
+        default=3,
+        metavar="RUNS",
+        help="runs of the best recipe with other seeds (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        default="runs/tune",
+        help="folder; the same command resumes there (default: %(default)s)",
+    )
     add_data_dir(parser)
+    add_common_options(parser)
     many = parser.add_argument_group("many machines")
-    many.add_argument("--role", default="alone", help="alone, chief or worker")
-    many.add_argument("--chief", default=None, metavar="HOST:PORT", help="the chief's")
+    many.add_argument(
+        "--role",
+        choices=ROLES,
+        default=ROLES[0],
+        help="role of this machine (default: %(default)s)",
+    )
+    many.add_argument("--chief", metavar="HOST:PORT", help="address of the chief")
     many.add_argument(
         "--patience",
-        type=float,
+        type=number,
         default=60.0,
-        help="seconds after which chief and workers give each other up",
+        metavar="SECONDS",
+        help="chief and workers stop waiting for each other after this time "
+        "(default: %(default)s)",
     )
     several = parser.add_argument_group("several families")
     several.add_argument(
-        "--families", default=None, help="comma-separated: tune each, compare them"
+        "--families", help="comma-separated: tune each, then compare them"
     )
     several.add_argument(
         "--vary",
-        default=None,
         metavar="FIELD=A,B,...",
-        help="then the best recipes again with this field alone changed",
+        help="then train the best recipes again with only this field changed",
     )
     add_recipe_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    from dlgn_keras import tuning
-
     fields = _fields(arguments)
     options: dict[str, Any] = {
         "algorithm": arguments.algorithm,
@@ -99,7 +134,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"`vary` goes with `families`. Received: vary={arguments.vary!r}."
         )
-    found = tuning.search(_hypermodel(arguments, fields), arguments.out, **options)
+    found = dk.tuning.search(_hypermodel(arguments, fields), arguments.out, **options)
     if found is None:
         return
     if arguments.json:
@@ -121,10 +156,8 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _hypermodel(arguments: argparse.Namespace, fields: dict[str, Any]) -> Any:
-    from dlgn_keras import tuning
-
     space = arguments.space
-    return tuning.GatedHyperModel(
+    return dk.tuning.GatedHyperModel(
         space=_function(space) if ".py:" in space else space,
         data_dir=arguments.data_dir,
         **fields,
@@ -153,7 +186,7 @@ def _study(
 ) -> None:
     from dlgn_keras.tuning.study import study
 
-    families = [name.strip().lower() for name in arguments.families.split(",")]
+    families = names_of(arguments.families.lower())
     for name in families:
         check_choice("families", name, FAMILIES)
     check_choice("role", arguments.role, ("alone",))
@@ -208,17 +241,14 @@ def _show(found: "Tuned") -> None:
     notes = [f"Trials: {counts}. The best recipe: {found.folder / 'best.json'}"]
     again = summary["retrained"]
     if again:
+        validation, test = (
+            percent(again[f"{part}_accuracy"], again[f"{part}_accuracy_std"])
+            for part in ("validation", "test")
+        )
+        trial = percent(found.best_row["validation_accuracy"])
         notes += [
             f"Retrained with {len(again['seeds'])} other seeds: validation accuracy "
-            f"{_percent(again, 'validation')} (its trial: "
-            f"{100 * found.best_row['validation_accuracy']:.2f}), "
-            f"test accuracy {_percent(again, 'test')} %."
+            f"{validation} (its trial: {trial}), test accuracy {test} %."
         ]
     header = ["trial", found.objective.replace("_", " "), "hyperparameters"]
     print_table(header, rows, "\n".join(notes), left=(0, 2))
-
-
-def _percent(again: dict[str, Any], part: str) -> str:
-    deviation = again[f"{part}_accuracy_std"]
-    spread = "" if deviation is None else f" ± {100 * deviation:.2f}"
-    return f"{100 * again[f'{part}_accuracy']:.2f}{spread}"

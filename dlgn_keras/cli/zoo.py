@@ -2,56 +2,67 @@
 
 import argparse
 import json
+from typing import Any
 
-from dlgn_keras import data
-from dlgn_keras.commands.options import add_data_dir
-from dlgn_keras.presets import find, presets, push, verify
-from dlgn_keras.presets.files import check_files
-from dlgn_keras.presets.find import HEADER, cells
+import dlgn_keras as dk
+from dlgn_keras.cli.options import add_common_options, add_data_dir
+from dlgn_keras.tools.numbers import percent
 from dlgn_keras.tools.terminal import print_table
 
-ACTIONS = ("list", "show", "verify", "push")
+EXAMPLE = "dlgn-keras zoo show dlgn_fc_mnist"
+PRESET_HELP = "a name, a folder, https://... or hf://owner/repository"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "action",
-        choices=ACTIONS,
-        help="list presets; show one's accuracy, recipe and origin; verify their "
-        "sha256 and golden logits; push one to the hub or a folder",
-    )
-    parser.add_argument(
-        "names",
-        nargs="*",
-        help="names, folders, https://... or hf://owner/repository; all if none",
-    )
-    parser.add_argument(
-        "--accuracy", action="store_true", help="verify: measure test accuracy too"
-    )
-    parser.add_argument(
-        "--to", default=None, help="push: hf://owner/repository, or a folder"
-    )
-    parser.add_argument(
-        "--private", action="store_true", help="push: make a new repository private"
-    )
-    add_data_dir(parser)
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
 
-
-def run(arguments: argparse.Namespace) -> int:
-    if arguments.action == "show":
-        return _show(arguments)
-    if arguments.action == "push":
-        return _push(arguments)
-    if arguments.action == "list" and arguments.names:
-        raise ValueError(
-            f"`zoo list` takes no names. Received: {' '.join(arguments.names)}; "
-            "`zoo show` takes one."
+    def add(action: Any, text: str, example: str) -> argparse.ArgumentParser:
+        name = action.__name__.strip("_")
+        one = actions.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.",
+            epilog=f"example: dlgn-keras zoo {name}{example}",
         )
-    return _list(arguments) if arguments.action == "list" else _verify(arguments)
+        one.set_defaults(action=action)
+        return one
+
+    add_common_options(add(_list, "list the presets", ""))
+    show = add(_show, "show a preset's accuracy, recipe and origin", " dlgn_fc_mnist")
+    show.add_argument("preset", help=PRESET_HELP)
+    add_common_options(show)
+    verify = add(
+        _verify,
+        "check sha256 and golden logits of presets",
+        " dlgn_fc_digits --accuracy",
+    )
+    verify.add_argument("presets", nargs="*", help=f"{PRESET_HELP}; all if none")
+    verify.add_argument(
+        "--accuracy", action="store_true", help="measure the test accuracy too"
+    )
+    add_data_dir(verify)
+    add_common_options(verify)
+    push = add(
+        _push,
+        "copy a preset to the hub or to a folder",
+        " runs/preset --to hf://owner/repository",
+    )
+    push.add_argument("preset", help=PRESET_HELP)
+    push.add_argument("--to", required=True, help="hf://owner/repository, or a folder")
+    push.add_argument(
+        "--private", action="store_true", help="make a new repository private"
+    )
+    add_common_options(push)
 
 
-def _list(arguments: argparse.Namespace) -> int:
-    table = presets()
+def run(arguments: argparse.Namespace) -> int | None:
+    return arguments.action(arguments)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from dlgn_keras.presets.find import HEADER, cells
+
+    table = dk.presets()
     if arguments.json:
         rows = [{**row._asdict(), "folder": str(row.folder)} for row in table]
         print(json.dumps(rows))
@@ -59,19 +70,17 @@ def _list(arguments: argparse.Namespace) -> int:
         print(table)
     else:
         print_table(HEADER, [cells(row) for row in table])
-    return 0
 
 
-def _show(arguments: argparse.Namespace) -> int:
-    if len(arguments.names) != 1:
-        raise ValueError(
-            f"`zoo show` takes one preset. Received: {len(arguments.names)} names."
-        )
-    folder = find(arguments.names[0])
+def _show(arguments: argparse.Namespace) -> None:
+    from dlgn_keras.presets.files import check_files
+    from dlgn_keras.presets.find import find
+
+    folder = find(arguments.preset)
     metadata = check_files(folder)
     if arguments.json:
         print(json.dumps(metadata))
-        return 0
+        return
     results, training = metadata.get("results", {}), metadata.get("training", {})
     rows = [
         ["preset", str(metadata.get("name"))],
@@ -81,7 +90,7 @@ def _show(arguments: argparse.Namespace) -> int:
     ]
     if results:
         rows += [
-            ["test accuracy, last epoch", f"{100 * results['mean']:.2f} %"],
+            ["test accuracy, last epoch", f"{percent(results['mean'])} %"],
             ["of each seed", ", ".join(f"{a:.4f}" for a in results["test_accuracy"])],
             ["data", metadata["data"]["name"]],
             ["made by", metadata["command"]],
@@ -89,28 +98,26 @@ def _show(arguments: argparse.Namespace) -> int:
             ["seconds", ", ".join(f"{s:.0f}" for s in training["seconds"])],
         ]
     print_table(["", ""], rows, f"Folder: {folder}")
-    return 0
 
 
-def _push(arguments: argparse.Namespace) -> int:
-    if len(arguments.names) != 1 or not arguments.to:
-        raise ValueError(
-            "`zoo push` takes one preset and --to. "
-            f"Received: {len(arguments.names)} names, --to {arguments.to}."
-        )
-    pushed = push(arguments.names[0], arguments.to, private=arguments.private)
+def _push(arguments: argparse.Namespace) -> None:
+    from dlgn_keras.presets import push
+
+    pushed = push(arguments.preset, arguments.to, private=arguments.private)
     if arguments.json:
         print(json.dumps(pushed._asdict()))
     else:
         print(f"{pushed.name}: {pushed.files} files, read back whole. Load it by")
         print(f'dk.from_preset("{pushed.address}")')
-    return 0
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     import keras
 
-    wanted = arguments.names or [row.folder for row in presets()]
+    from dlgn_keras.presets import find, verify
+    from dlgn_keras.presets.files import check_files
+
+    wanted = arguments.presets or [row.folder for row in dk.presets()]
     if not wanted:
         raise ValueError("No presets. Set DLGN_KERAS_ZOO to a zoo's folder.")
     found, sets = [], {}
@@ -120,7 +127,7 @@ def _verify(arguments: argparse.Namespace) -> int:
             if arguments.accuracy:
                 name = check_files(find(preset)).get("data", {}).get("name", "")
                 if name not in sets:
-                    sets[name] = data.load(name, data_dir=arguments.data_dir)
+                    sets[name] = dk.data.load(name, data_dir=arguments.data_dir)
                 dataset = sets[name]
             row = {**verify(preset, dataset)._asdict(), "problem": None}
         except (ValueError, FileNotFoundError) as error:
@@ -142,5 +149,5 @@ def _verified(row: dict) -> str:
     if row["problem"]:
         return f"{row['name']}: {row['problem']}"
     accuracy = row["accuracy"]
-    measured = "" if accuracy is None else f", test accuracy {100 * accuracy:.2f} %"
+    measured = "" if accuracy is None else f", test accuracy {percent(accuracy)} %"
     return f"{row['name']}: golden logits within {row['golden_error']:.1e}{measured}"

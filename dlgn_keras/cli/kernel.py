@@ -1,0 +1,90 @@
+"""dlgn-keras kernel: the gates of trained models, measured as kernels."""
+
+import argparse
+import json
+
+import dlgn_keras as dk
+from dlgn_keras.cli.options import add_common_options, add_data_dir, number, whole
+from dlgn_keras.cli.saved import MODEL_HELP, data_of, load_model
+from dlgn_keras.tools.files import make_folder, write_atomically, write_json
+from dlgn_keras.tools.numbers import percent
+from dlgn_keras.tools.terminal import print_table
+
+EXAMPLE = "dlgn-keras kernel dnn_fc_digits dlgn_fc_digits --data digits"
+SOLVERS = ("ridge", "svm", "features")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("models", nargs="+", help=MODEL_HELP)
+    parser.add_argument(
+        "--data", help="data set; if not given, the one a run folder was trained on"
+    )
+    add_data_dir(parser)
+    for name, kind, default, text in (
+        ("train", whole, 1000, "training examples"),
+        ("test", whole, 1000, "test examples"),
+        ("alpha", number, 1e-3, "ridge penalty"),
+        ("features", whole, 2048, "random path features"),
+        ("gram", whole, 200, "examples in the compared Grams"),
+        ("seed", whole, 0, "seed of the random gates"),
+    ):
+        parser.add_argument(
+            f"--{name}",
+            type=kind,
+            metavar="N" if kind is whole else "X",
+            default=default,
+            help=f"{text} (default: {default})",
+        )
+    parser.add_argument(
+        "--solver",
+        default=SOLVERS[0],
+        choices=SOLVERS,
+        help="classifier on the kernel (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        default="runs/kernel",
+        help="folder for the results (default: %(default)s)",
+    )
+    add_common_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    nets = {name: load_model(name) for name in arguments.models}
+    name = data_of(arguments.models[0], arguments.data)
+    dataset = dk.data.load(name, data_dir=arguments.data_dir)
+    dataset = dataset.take(
+        min(arguments.train, len(dataset.y_train)),
+        min(arguments.test, len(dataset.y_test)),
+    )
+    out = make_folder(arguments.out)
+    found = dk.kernels.study(
+        nets,
+        (dataset.x_train, dataset.y_train),
+        (dataset.x_test, dataset.y_test),
+        solver=arguments.solver,
+        alpha=arguments.alpha,
+        num_features=arguments.features,
+        gram_size=arguments.gram,
+        seed=arguments.seed,
+        progress=not arguments.json,
+    )
+    found = {"data": name, **found, "environment": dk.training.environment()}
+    write_json(out / "kernel.json", found)
+    write_atomically(
+        out / "kernel.png", lambda part: dk.kernels.draw_study(found, part)
+    )
+    if arguments.json:
+        print(json.dumps(found))
+        return
+    rows = [
+        [row["model"], row["classifier"], percent(row["accuracy"])]
+        for row in found["accuracy"]
+    ]
+    print_table(["gates of", "classifier", "test accuracy (%)"], rows)
+    kernels = [
+        [model, f"{row['label_alignment']:.4f}", f"{row['effective_rank']:.1f}"]
+        for model, row in found["kernels"].items()
+    ]
+    header = ["gates of", "alignment with labels", "effective rank"]
+    print_table(header, kernels, f"Results and figure: {out}")

@@ -1,0 +1,48 @@
+"""The names of the experiments; each loads when it is asked for."""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlgn_keras.experiments.experiment import Experiment
+
+SCALES = ("small", "paper")
+
+
+class _Registry(Mapping[str, "Experiment"]):
+    """Name -> experiment. "gate-orders" is `EXPERIMENT` in the module gate_orders."""
+
+    _names = (
+        "regimes",
+        "gate-copying",
+        "families",
+        "value-inputs",
+        "gate-orders",
+        "learnt-gates",
+        "ntk-npk",
+        "shallow",
+        "alignment",
+        "hyperplanes",
+        "discs",
+        "faithfulness",
+        "oblique-trees",
+    )
+
+    def __getitem__(self, name: str) -> "Experiment":
+        if name not in self._names:
+            raise KeyError(name)
+        module = f"dlgn_keras.experiments.{name.replace('-', '_')}"
+        return importlib.import_module(module).EXPERIMENT
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+
+EXPERIMENTS = _Registry()

@@ -1,0 +1,23 @@
+"""Methods of models that rooms above the models provide."""
+
+from typing import Any
+
+from dlgn_keras.models.base import BaseModel
+
+
+def _explain(net: BaseModel, x: Any, target: Any = None, batch_size: int = 32) -> Any:
+    """Return `dk.interpret.explain(net, x, target)`: logits taken apart, exactly.
+
+    Args:
+        x: raw inputs (n, *input_shape).
+        target: class to explain, one for all or one per example; the predicted
+            class if None.
+        batch_size: number of examples explained at a time.
+    """
+    from dlgn_keras.interpret import explain
+
+    return explain(net, x, target, batch_size)
+
+
+_explain.__name__, _explain.__qualname__ = "explain", "BaseModel.explain"
+BaseModel.explain = _explain
