@@ -1,8 +1,14 @@
-"""Tiny skeletons of every kind, and their models: few enough paths to walk them all."""
+"""Tiny skeletons of every kind, and live models of them, with few paths to walk.
+
+A model is alive if some gates of every site are on and others off, and most examples
+have contributions and logits of their own; test_tiny.py holds every kind to it. On a
+dead one, whose gates close every path, any claim about contributions passes.
+"""
 
 import dataclasses
 
 import numpy as np
+import oracle
 from keras import ops
 
 import dlgn_keras as dk
@@ -27,7 +33,7 @@ KINDS = {
     "gconv_valid": (skeletons.gconv((2, 2), (3,), "valid", True), (5, 5, 1)),
     "c4gap": (skeletons.c4gap(2, depth=3), (2, 2, 2)),
     "vgg16": (skeletons.vgg16((2, 2), (1, 1)), (4, 4, 1)),
-    "resnet": (skeletons.resnet(8, (2, 1, 1)), (2, 2, 1)),
+    "resnet": (skeletons.resnet(8, (1, 2, 2)), (2, 2, 1)),
     "sequence": (
         Skeleton((Conv(2, 3, 2), Conv(2), AveragePool(), Flatten()), "sequence"),
         (8, 2),
@@ -57,6 +63,9 @@ FAMILIES = tuple(dk.models.FAMILIES)
 # Batch norm before anything tells examples of all-ones apart: refused by the models.
 NO_ONES = ("fc_batch_norm", "dense_residual", "gconv_valid")
 CLASSES = 2
+OPEN = 0.7  # of the examples that every gate is set to let through
+ALIVE = 0.65  # of the examples that some path is open for
+DRAWS = 30
 
 
 def wider(kind, factor=4):
@@ -79,11 +88,59 @@ def value_input(kind, number):
 
 
 def build(family, kind, **options):
-    """A model of a family on a tiny skeleton, every variable off its initial value."""
+    """A live model of a family on a tiny skeleton, every variable off its start."""
     skeleton, shape = KINDS[kind] if isinstance(kind, str) else kind
     net = dk.models.FAMILIES[family](skeleton, shape, CLASSES, **options)
     shake(net)
-    return net
+    for draw in range(DRAWS):
+        if options.get("shallow") or balanced(net):  # one that is no chain stays as is
+            return net
+        draw_kernels(net, draw)
+    raise AssertionError(f"no live {family} of {skeleton.name!r} in {DRAWS} draws")
+
+
+def balanced(net):
+    """Shift gated units to be on for most examples; whether paths are open then.
+
+    Paths are open if another input has other logits at the same gates.
+    """
+    x = np.random.default_rng(0).normal(size=(32, *net.input_shape[1:]))
+    layers, gates = net.network_layers("gating"), {}
+    ends = {
+        stage.name: stage.body[-1] if isinstance(stage, Residual) else stage
+        for stage in skeletons.walk(net.skeleton.stages)
+    }
+
+    def answer(name, q):
+        if isinstance(ends[name], Dense | Conv):
+            layer = layers[ends[name].name]
+            norm = layer.batch_norm
+            bias = layer.affine.bias if norm is None else norm.beta
+            if bias is not None:
+                shift = -np.quantile(q.reshape(-1, q.shape[-1]), 1 - OPEN, axis=0)
+                bias.assign(ops.convert_to_numpy(bias) + shift)
+                q = q + shift
+        gates[name] = q > 0
+        return q if net.family == "dlgn" else np.maximum(q, 0)
+
+    parameters = net.parameters("gating")
+    parameters.pop("logits", None)
+    oracle.run(net.skeleton, parameters, oracle.network_input(net, x), answer)
+    z = oracle.value_input(net, x)
+    at_z, at_0 = (
+        oracle.run(net.skeleton, net.parameters("value"), v, lambda n, q: q * gates[n])
+        for v in (z, 0 * z)
+    )
+    return (np.abs(at_z - at_0).max(1) > 1e-2).mean() >= ALIVE
+
+
+def draw_kernels(net, seed):
+    """Move every kernel as far again as it is from zero."""
+    rng = np.random.default_rng(seed)
+    for variable in net.variables:
+        if "kernel" in variable.path:
+            value = ops.convert_to_numpy(variable)
+            variable.assign(value + rng.normal(size=value.shape) * value.std())
 
 
 def shake(net, scale=0.3, seed=1):
