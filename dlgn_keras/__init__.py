@@ -68,7 +68,7 @@ __getattr__, __dir__ = lazy.attach(__name__, __all__, _HOMES)
 
 def register_classes() -> None:
     """Import the classes that saved models and presets name, and their methods."""
-    for room in ("methods", "training.augmentation", "training.optimizers"):
+    for room in ("methods", "training.ingredients"):
         importlib.import_module(f"{__name__}.{room}")
 
 

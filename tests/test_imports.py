@@ -61,7 +61,7 @@ ONLY_IN = {
     "tensorflow_datasets": ("data",),
     "tensorflow": (
         "data/prepared",
-        "training/feeding",
+        "training/batches",
         "autodiff",
         "interpret/gradients",
     ),
@@ -73,7 +73,7 @@ ONLY_IN = {
         "interpret/gradients",
     ),
     "torch": (
-        "training/captured",
+        "training/step",
         "training/devices",
         "autodiff",
         "interpret/gradients",

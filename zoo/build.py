@@ -81,7 +81,7 @@ def main() -> int:
 
     from dlgn_keras import data
     from dlgn_keras.training import Result, fit
-    from dlgn_keras.training.precision import on_accelerator
+    from dlgn_keras.training.devices import on_accelerator
 
     strong = on_accelerator()
     deadline = time.monotonic() + 60 * given.minutes

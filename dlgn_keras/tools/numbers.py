@@ -18,6 +18,18 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return odds / odds.sum(axis=-1, keepdims=True)
 
 
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the softmax over the last axis.
+
+    Example:
+        >>> import numpy as np
+        >>> log_softmax(np.array([[0.0, 1e4]])).tolist()
+        [[-10000.0, 0.0]]
+    """
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
 def deviation(values: Sequence[float]) -> float | None:
     """Return the sample standard deviation, or None for a single value."""
     return statistics.stdev(values) if len(values) > 1 else None

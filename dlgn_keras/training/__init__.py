@@ -10,9 +10,14 @@ from dlgn_keras.training.named import NAMED, named_fields, named_recipe
 from dlgn_keras.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from dlgn_keras.training.build import build_model, load_trained
     from dlgn_keras.training.classifier import DLGNClassifier
-    from dlgn_keras.training.fitting import evaluate, fit, load_data
+    from dlgn_keras.training.fitting import (
+        build_model,
+        evaluate,
+        fit,
+        load_data,
+        load_trained,
+    )
     from dlgn_keras.training.many import fit_many
     from dlgn_keras.training.result import Result, environment
 
@@ -35,12 +40,12 @@ __all__ = [
 _HOMES = {
     "DLGNClassifier": "classifier",
     "Result": "result",
-    "build_model": "build",
+    "build_model": "fitting",
     "environment": "result",
     "evaluate": "fitting",
     "fit": "fitting",
     "fit_many": "many",
     "load_data": "fitting",
-    "load_trained": "build",
+    "load_trained": "fitting",
 }
 __getattr__, __dir__ = lazy.attach(__name__, __all__, _HOMES)

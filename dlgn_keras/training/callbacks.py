@@ -10,8 +10,7 @@ import numpy as np
 
 from dlgn_keras.tools.files import write_atomically
 from dlgn_keras.training import checkpoint
-from dlgn_keras.training.batches import IndexChunks, Part
-from dlgn_keras.training.feeding import as_evaluated
+from dlgn_keras.training.batches import IndexChunks, Part, as_evaluated
 
 
 class Epochs(keras.callbacks.Callback):

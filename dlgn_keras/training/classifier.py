@@ -12,9 +12,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from dlgn_keras.data import Dataset, Preprocessing
 from dlgn_keras.skeletons import fc
 from dlgn_keras.tools.messages import check_count
+from dlgn_keras.tools.numbers import softmax
 from dlgn_keras.training.batches import Share
+from dlgn_keras.training.fitting import Run
 from dlgn_keras.training.recipe import Recipe
-from dlgn_keras.training.run import Run
 
 # Always as many: a row's logits then do not depend on the rows beside it.
 ROWS_AT_ONCE = 512
@@ -134,9 +135,7 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the softmax of the logits, (n, classes), rows that sum to 1."""
-        logits = self._logits(X)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
+        return softmax(self._logits(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the label of each row, (n,)."""
@@ -149,8 +148,6 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         seed = check_random_state(self.random_state).randint(2**31 - 1)
         own = ("depth", "width", "standardize", "random_state")
         options = {k: v for k, v in self.get_params().items() if k not in own}
-        if self.family == "dnn":
-            options["value_input"] = "input"
         return Recipe(
             skeleton=fc(self.depth, self.width),
             evaluate_every=self.epochs,

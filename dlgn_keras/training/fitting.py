@@ -1,26 +1,48 @@
-"""fit: train what a recipe describes, stop and go on, write down what came out."""
+"""Train a model by a recipe: build, resume, train, evaluate, record."""
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from dlgn_keras import data as data_sets
 from dlgn_keras.data import Dataset
-from dlgn_keras.models import GatedModel
+from dlgn_keras.models import FAMILIES, GatedModel, copy_network
+from dlgn_keras.skeletons import Conv, walk
 from dlgn_keras.tools.files import (
     make_folder,
     remove_parts,
     write_atomically,
     write_text,
 )
-from dlgn_keras.training.build import load_trained
-from dlgn_keras.training.devices import process_index, share_batches
-from dlgn_keras.training.precision import computing_in
+from dlgn_keras.tools.numbers import log_softmax
+from dlgn_keras.training import checkpoint
+from dlgn_keras.training.batches import (
+    LONGEST_CHUNK,
+    IndexChunks,
+    Part,
+    Share,
+    as_fed,
+    part_in_batches,
+)
+from dlgn_keras.training.callbacks import Epochs, Progress
+from dlgn_keras.training.devices import (
+    computing_in,
+    loops_are_slow,
+    process_index,
+    share_batches,
+)
+from dlgn_keras.training.ingredients import (
+    make_augmentation,
+    make_loss,
+    make_optimizer,
+)
 from dlgn_keras.training.recipe import Recipe
-from dlgn_keras.training.result import Result, data_facts
-from dlgn_keras.training.run import Run
+from dlgn_keras.training.result import Result, data_facts, make_result
+from dlgn_keras.training.step import FirstNonFinite, make_trainer
 
 
 def load_data(recipe: Recipe, data_dir: str | None = None) -> Dataset:
@@ -150,7 +172,182 @@ def evaluate(
     """Return accuracy and mean cross-entropy of a model on raw inputs."""
     checked_x, checked_y = data_sets.check_arrays(x, y, net.num_classes)
     logits = net.predict(checked_x, batch_size=batch_size, verbose=0)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    losses = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(y)), checked_y]
+    losses = -log_softmax(logits)[np.arange(len(y)), checked_y]
     hits = logits.argmax(axis=1) == checked_y
     return {"accuracy": float(hits.mean()), "loss": float(losses.mean())}
+
+
+class Run:
+    """A model, its trainer and its batches, and how far they have come."""
+
+    def __init__(
+        self, recipe: Recipe, dataset: Dataset, batch_size: int, share: Share
+    ) -> None:
+        keras.utils.set_random_seed(recipe.seed)
+        self.recipe = recipe
+        self.data = data_facts(dataset)
+        self.net = build_model(recipe, dataset)
+        stages = walk(self.net.skeleton.stages)
+        convolves = any(isinstance(stage, Conv) for stage in stages)
+        self.chunks = IndexChunks(
+            dataset.y_train,
+            batch_size,
+            recipe.seed,
+            1 if loops_are_slow() and convolves else LONGEST_CHUNK,
+            share,
+            recipe.evaluate_every,
+        )
+        self.trainer = make_trainer(
+            self.net,
+            np.concatenate([getattr(dataset, f"x_{part}") for part in dataset.splits]),
+            make_augmentation(recipe.augmentation, dataset.input_shape, recipe.seed),
+            batch_size,
+        )
+        self.trainer.compile(
+            make_optimizer(recipe, recipe.epochs * self.chunks.epoch_steps),
+            make_loss(recipe, dataset.num_classes),
+            metrics=[FirstNonFinite()],
+            weighted_metrics=["accuracy"],
+        )
+        self.trainer.optimizer.build(self.trainer.trainable_variables)
+        self.parts = _parts(dataset, share)
+        self.history: list[dict[str, float]] = []
+        self.interruptions = 0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint must share with this run."""
+        return {
+            "fingerprint": self.recipe.fingerprint,
+            "backend": keras.backend.backend(),
+            "data": self.data,
+        }
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint, if there is one."""
+        if path.is_file():
+            meta, arrays = checkpoint.read(path, self.facts)
+            checkpoint.restore(self.trainer, meta, arrays, path)
+            self.history = meta["history"]
+            self.interruptions = meta["interruptions"] + 1
+
+    def train(
+        self,
+        folder: Path | None,
+        progress: bool,
+        tensorboard: Path | None,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        """Train the epochs that are not done yet."""
+        epochs, every = self.recipe.epochs, self.recipe.evaluate_every
+        meta = {**self.facts, "interruptions": self.interruptions}
+        own: list[keras.callbacks.Callback] = [
+            Epochs(self.chunks, self.parts, self.history, folder, meta)
+        ]
+        bars = []
+        if progress:
+            skeleton, data = self.recipe.skeleton.name, self.data["name"]
+            label = f"{self.recipe.family} {skeleton} {data}"
+            bars.append(Progress(label, epochs, self.history))
+        if tensorboard is not None:
+            own.append(keras.callbacks.TensorBoard(str(tensorboard)))
+        try:
+            self.trainer.fit(
+                as_fed(self.chunks),
+                shuffle=False,  # Keras would mix the chunks by Python's random
+                initial_epoch=len(self.history),
+                epochs=epochs // every,
+                verbose=0,
+                callbacks=[*own, *bars, *callbacks],
+            )
+        finally:
+            for bar in bars:
+                bar.stop()
+
+    def result(self, share: Share) -> Result:
+        """Return what was measured, with the model on one device."""
+        net = self.net
+        if share.devices > 1:
+            net = type(net).from_config(net.get_config())
+            net.set_weights(self.net.get_weights())
+        made = make_result(
+            self.recipe, net, self.history, self.data, self.interruptions
+        )
+        made.model = net
+        return made
+
+
+def _parts(dataset: Dataset, share: Share) -> dict[str, Part]:
+    """Return the parts to evaluate; they lie one after the other on the device."""
+    parts: dict[str, Part] = {}
+    first = 0
+    for name in dataset.splits:
+        labels = getattr(dataset, f"y_{name}")
+        if name != "train":
+            parts[name] = part_in_batches(first, labels, share)
+        first += len(labels)
+    return parts
+
+
+def build_model(recipe: Recipe, dataset: Dataset) -> GatedModel:
+    """Return the model a recipe describes, ready to train on a data set.
+
+    The regimes of a gating network (arXiv 2006.10529, section 4):
+    "joint" trains it with the value network (DLNPF); "frnpf_ii" freezes its
+    random start, independent of the value network's; "frnpf_di" freezes a copy
+    of the value network's start; "flnpf" freezes a copy of a trained model's
+    weights, `recipe.gates_from`. A frozen gating network keeps its batch-norm
+    statistics frozen too.
+
+    Raises:
+        ValueError: arguments that do not fit the skeleton or the data.
+        FileNotFoundError: `gates_from` names no file.
+    """
+    net = FAMILIES[recipe.family](
+        input_shape=dataset.input_shape,
+        num_classes=dataset.num_classes,
+        preprocessing=dataset.preprocessing,
+        **model_options(recipe),
+    )
+    prepare_gates(net, recipe.regime, recipe.gates_from)
+    return net
+
+
+def model_options(recipe: Recipe) -> dict[str, Any]:
+    """Return the arguments of the family's class that a recipe has values for."""
+    values = vars(recipe) | {
+        "gate": recipe.gate_mode,
+        "use_bias": recipe.gating_bias,
+    }
+    parameters = inspect.signature(FAMILIES[recipe.family]).parameters
+    return {name: values[name] for name in parameters if name in values}
+
+
+def prepare_gates(net: GatedModel, regime: str, gates_from: str | None) -> None:
+    """Fill and freeze the gating network as the regime asks."""
+    if regime == "joint":
+        return
+    if regime == "frnpf_di":
+        copy_network(net, net, "gating")
+    elif regime == "flnpf":
+        source = load_trained(str(gates_from))
+        copy_network(source, net, "gating", "gating")
+    net.gating_network.trainable = False
+
+
+def load_trained(path: str) -> GatedModel:
+    """Return the model saved at `path` (a .keras file or a run folder)."""
+    file = Path(path)
+    file = file / "model.keras" if file.is_dir() else file
+    if not file.is_file():
+        raise FileNotFoundError(f"No saved model {path!r} (.keras file or run folder).")
+    try:
+        net = keras.saving.load_model(file, compile=False)
+    except (ValueError, OSError, KeyError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise ValueError(f"{file} is no whole saved model: {first_line}") from None
+    if not isinstance(net, GatedModel):
+        raise ValueError(
+            f"{file} must hold a dlgn_keras model. Received: {type(net).__name__}."
+        )
+    return net

@@ -10,11 +10,10 @@ import numpy as np
 from dlgn_keras.data import Dataset
 from dlgn_keras.training.batches import Share
 from dlgn_keras.training.callbacks import Epochs
-from dlgn_keras.training.fitting import fit, load_data
-from dlgn_keras.training.precision import dtype_policy
+from dlgn_keras.training.devices import dtype_policy
+from dlgn_keras.training.fitting import Run, fit, load_data
 from dlgn_keras.training.recipe import Recipe
 from dlgn_keras.training.result import Result
-from dlgn_keras.training.run import Run
 
 # A state, as Keras' `train_step` on JAX takes it: trainable, other, optimizer's and
 # metrics' variables.

@@ -11,7 +11,7 @@ from dlgn_keras import gates
 from dlgn_keras.skeletons import Skeleton, parse
 from dlgn_keras.tools.messages import check_choice, check_count, closest
 
-FAMILIES = ("dnn", "dgn", "dlgn")
+FAMILIES = ("dnn", "dgn", "dlgn")  # `models`, which imports Keras, has the classes
 REGIMES = ("joint", "frnpf_ii", "frnpf_di", "flnpf")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "one_cycle", "cosine", "piecewise")
@@ -141,8 +141,8 @@ class Recipe:
             )
         if self.regime != "joint" and self.family == "dnn":
             raise ValueError(
-                "`regime` says how a gating network is made; a dnn has none. "
-                f"Received: family='dnn', regime={self.regime!r}."
+                "`regime` must be 'joint' for a family without a gating network. "
+                f"Received: regime={self.regime!r}, family={self.family!r}."
             )
         if (self.regime == "flnpf") != (self.gates_from is not None):
             raise ValueError(

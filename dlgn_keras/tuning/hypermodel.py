@@ -12,7 +12,7 @@ import keras_tuner
 from dlgn_keras.data import Dataset
 from dlgn_keras.skeletons import Skeleton
 from dlgn_keras.training import Recipe, build_model, fit, load_data
-from dlgn_keras.training.optimizers import make_loss, make_optimizer
+from dlgn_keras.training.ingredients import make_loss, make_optimizer
 from dlgn_keras.tuning.spaces import (
     GATED_ONLY,
     Space,

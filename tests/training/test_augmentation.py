@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from dlgn_keras.training.augmentation import RandomShift, make_augmentation
+from dlgn_keras.training.ingredients import RandomShift, make_augmentation
 
 SHAPE = (16, 24, 3)  # moves by up to 2 rows and 3 columns
 MOST = (2, 3)

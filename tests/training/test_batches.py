@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from dlgn_keras.training.batches import (
     IndexChunks,
     Share,
+    as_fed,
     chunk_length,
     fill_up,
     part_in_batches,
 )
-from dlgn_keras.training.feeding import as_fed
 
 
 def as_batches(chunks):

@@ -8,8 +8,7 @@ from tolerances import RELATIVE, distance
 from training.trainers import BATCH, CLASSES, compiled, examples, make
 
 from dlgn_keras.training.batches import IndexChunks
-from dlgn_keras.training.captured import CapturedStep
-from dlgn_keras.training.trainer import ResidentData
+from dlgn_keras.training.step import CapturedStep, ResidentData
 
 
 @keras.saving.register_keras_serializable(package="tests")

@@ -6,9 +6,9 @@ import pytest
 
 import dlgn_keras as dk
 from dlgn_keras.training import checkpoint
-from dlgn_keras.training.optimizers import make_loss, make_optimizer
+from dlgn_keras.training.ingredients import make_loss, make_optimizer
 from dlgn_keras.training.recipe import Recipe
-from dlgn_keras.training.trainer import make_trainer
+from dlgn_keras.training.step import make_trainer
 
 RUN = {"fingerprint": "abc", "backend": keras.backend.backend()}
 META = {**RUN, "epoch": 3, "history": [{"loss": 0.5}]}

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from few_digits import digits
 
-from dlgn_keras.training import Recipe, Result, evaluate, fit, load_data
-from dlgn_keras.training import precision as precision_of
+from dlgn_keras.training import Recipe, Result, devices, evaluate, fit, load_data
 
 RECIPE = Recipe(
     skeleton="fc:depth=1,width=8", epochs=4, batch_size=16, learning_rate=0.02
@@ -177,7 +176,7 @@ def test_mixed_precision_computes_low_and_keeps_weights_and_logits_high(precisio
 @pytest.mark.parametrize("accelerated", [False, True])
 def test_auto_precision_is_low_on_accelerators_alone(accelerated, monkeypatch):
     recipe = RECIPE.replace(precision="auto", epochs=1)
-    monkeypatch.setattr(precision_of, "on_accelerator", lambda: accelerated)
+    monkeypatch.setattr(devices, "on_accelerator", lambda: accelerated)
     result = fit(recipe, dataset=digits(), progress=False)
     compute = "bfloat16" if accelerated else "float32"
     assert result.model.network_layers("value")["dense_1"].compute_dtype == compute
@@ -197,8 +196,8 @@ def test_auto_precision_is_low_on_accelerators_alone(accelerated, monkeypatch):
 def test_an_accelerator_is_what_tensors_lie_on_that_is_no_cpu(
     device, accelerated, monkeypatch
 ):
-    monkeypatch.setattr(precision_of, "device_name", lambda: device)
-    assert precision_of.on_accelerator() is accelerated
+    monkeypatch.setattr(devices, "device_name", lambda: device)
+    assert devices.on_accelerator() is accelerated
 
 
 def test_a_run_that_diverges_names_the_step_and_the_last_good_checkpoint(tmp_path):

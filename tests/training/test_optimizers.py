@@ -10,7 +10,7 @@ from tolerances import assert_close
 
 import dlgn_keras as dk
 from dlgn_keras.training import Recipe
-from dlgn_keras.training.optimizers import (
+from dlgn_keras.training.ingredients import (
     SmoothedCrossentropy,
     make_loss,
     make_optimizer,

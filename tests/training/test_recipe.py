@@ -142,7 +142,7 @@ WRONG = [
     ({"seed": -1}, "`seed` must be a whole number from 0"),
     ({"seed": 1.5}, "`seed` must be a whole number from 0"),
     ({"seed": 2**32}, "`seed` must be a whole number from 0"),
-    ({"family": "dnn", "regime": "frnpf_ii"}, "a dnn has none"),
+    ({"family": "dnn", "regime": "frnpf_ii"}, "`regime` must be .joint.*dnn"),
     ({"regime": "flnpf"}, "`gates_from` and regime 'flnpf' go together"),
     ({"gates_from": "runs/x"}, "`gates_from` and regime 'flnpf' go together"),
     ({"regime": "frnpf_di"}, "`gating_bias` and `value_bias` must be equal"),

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from dlgn_keras.training import Result, checkpoint, fit, load_trained, run
+from dlgn_keras.training import Result, checkpoint, fit, load_trained
 from dlgn_keras.training.recipe import Recipe
 
 # Everything that is drawn or averaged while training: augmentation, batch norm,
@@ -21,8 +21,8 @@ RECIPE = Recipe(
     num_train=120, num_test=40, validation=20, batch_size=16, epochs=6, seed=3,
 )  # fmt: skip
 TRAIN = """
-from dlgn_keras.training import Recipe, fit, run
-run.LONGEST_CHUNK = 2
+from dlgn_keras.training import Recipe, fit
+sys.modules[fit.__module__].LONGEST_CHUNK = 2
 fit(Recipe.from_json(sys.argv[1]), sys.argv[2], progress=False)
 """
 # Moment -> (how the process ends itself there, epochs that are kept by then).
@@ -85,7 +85,7 @@ def figures(result):
 def test_a_run_killed_at_three_moments_ends_with_the_bits_of_an_uninterrupted_one(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(run, "LONGEST_CHUNK", 2)
+    monkeypatch.setattr(sys.modules[fit.__module__], "LONGEST_CHUNK", 2)
     folder = tmp_path / "run"
     for moment, (kill, kept) in KILLS.items():
         killed = start(folder, kill)

@@ -1,11 +1,13 @@
 """Rounds: evaluation every k epochs changes what is measured, and no weight."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
 from few_digits import digits
 
-from dlgn_keras.training import Recipe, fit, run
+from dlgn_keras.training import Recipe, fit
 
 RECIPE = Recipe(
     skeleton="fc:depth=1,width=8", epochs=6, batch_size=16, learning_rate=0.02,
@@ -38,7 +40,9 @@ def each():
 
 
 def test_rounds_of_epochs_end_with_the_same_weights_and_figures(each, monkeypatch):
-    monkeypatch.setattr(run, "LONGEST_CHUNK", 4)  # chunks that cross epochs
+    monkeypatch.setattr(
+        sys.modules[fit.__module__], "LONGEST_CHUNK", 4
+    )  # chunks that cross epochs
     rounds = train(3)
     assert [row["epoch"] for row in rounds.history] == [3, 6]
     for a, b in zip(each.model.get_weights(), rounds.model.get_weights(), strict=True):

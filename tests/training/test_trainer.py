@@ -9,9 +9,9 @@ from tolerances import assert_close, distance
 
 import dlgn_keras as dk
 from dlgn_keras.training.batches import IndexChunks
-from dlgn_keras.training.optimizers import make_loss
+from dlgn_keras.training.ingredients import make_loss
 from dlgn_keras.training.recipe import Recipe
-from dlgn_keras.training.trainer import FirstNonFinite, ResidentData, make_trainer
+from dlgn_keras.training.step import FirstNonFinite, ResidentData, make_trainer
 
 BATCH, NUMBER, CLASSES = 4, 12, 3
 

@@ -1,11 +1,10 @@
 """A small trainer of every option, compiled: what the tests of its step run."""
 
 import dlgn_keras as dk
-from dlgn_keras.training.augmentation import make_augmentation
-from dlgn_keras.training.optimizers import make_loss, make_optimizer
-from dlgn_keras.training.precision import computing_in
+from dlgn_keras.training.devices import computing_in
+from dlgn_keras.training.ingredients import make_augmentation, make_loss, make_optimizer
 from dlgn_keras.training.recipe import Recipe
-from dlgn_keras.training.trainer import FirstNonFinite, make_trainer
+from dlgn_keras.training.step import FirstNonFinite, make_trainer
 
 SHAPE, NUMBER, BATCH, CLASSES = (8, 8, 3), 24, 4, 3
 STEPS = NUMBER // BATCH

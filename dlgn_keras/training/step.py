@@ -1,8 +1,9 @@
-"""The model that `fit` trains: indices in, logits out, many steps a call.
+"""Training steps: many of them in one call, compiled by every backend in its way.
 
-The data set is a variable of a layer, so it lies on the device once; what
-travels each call is a handful of indices. `model.fit` sees a chunk of steps as
-one batch, and `train_step` runs its steps in a compiled loop.
+The data set is a variable of a layer, so it lies on the device once; a call takes only
+indices. `model.fit` sees a chunk of steps as one batch, and `train_step` runs its
+steps in a compiled loop: a scan on JAX, a graph loop on TensorFlow, a graph that is
+traced once and replayed on torch.
 """
 
 from typing import Any
@@ -10,8 +11,6 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-
-from dlgn_keras.training.captured import CapturedStep
 
 
 class ResidentData(keras.layers.Layer):
@@ -67,6 +66,81 @@ class FirstNonFinite(keras.metrics.Metric):
     def reset_state(self) -> None:
         self.step.assign(0)
         self.first.assign(0)
+
+
+class CapturedStep:
+    """Train a chain of layers on a batch as one graph of torch operators.
+
+    For small networks, eager Keras spends most of a step (90 % for the dense DLGN) in
+    Python, not in operators. Forward pass, loss, gradient and metrics become one graph
+    here, made by torch's tracer with every variable an input; the numbers are those of
+    Keras' `train_step` on torch. The tracer raises an error where Python asks for the
+    number in a tensor, so no number is frozen into the graph. Augmentation, which seeds
+    its draws, and the optimizer do ask: they run outside the graph.
+
+    Args:
+        model: a functional chain of layers, compiled, optimizer and metrics built:
+            lookup of examples, augmentation, the net to train.
+        batch: (indices, labels, weights); every later batch must have its shapes.
+    """
+
+    def __init__(self, model: Any, batch: tuple) -> None:
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        self.model = model
+        lookup, *augmentation, net = model.layers[1:]
+        self.front = keras.Sequential([lookup, *augmentation]) if augmentation else None
+        self.rest = net if augmentation else keras.Sequential([lookup, net])
+        self.trainable = model.trainable_variables
+        self.others = [
+            *model.non_trainable_variables,
+            *model.metrics_variables,
+            *model.optimizer.variables,
+        ]
+        # Keras assigns in place on torch: these stay the variables' own tensors.
+        groups = (self.trainable, self.others)
+        self.tensors = tuple([v.value for v in group] for group in groups)
+        trace = make_fx(lambda *batch: self._step(*batch), tracing_mode="fake")
+        self.graph = trace(*self.tensors, *self._prepared(batch, training=False))
+        self.graph.graph.eliminate_dead_code()
+        self.graph.recompile()
+
+    def _prepared(self, batch: tuple, training: bool) -> tuple:
+        if self.front is None:
+            return batch
+        indices, labels, weights = batch
+        return self.front(indices, training=training), labels, weights
+
+    def _step(
+        self, trainable: list, others: list, inputs: Any, labels: Any, weights: Any
+    ) -> tuple[tuple, list]:
+        """Return the gradients, and the new value of each other variable or None."""
+        import torch
+
+        model = self.model
+        variables = [*self.trainable, *self.others]
+        state = list(zip(variables, [*trainable, *others], strict=True))
+        with keras.StatelessScope(state_mapping=state) as scope:
+            logits = self.rest(inputs, training=True)
+            loss = model.compute_loss(inputs, labels, logits, weights, training=True)
+            model._loss_tracker.update_state(loss, sample_weight=len(labels))
+            model.compute_metrics(inputs, labels, logits, sample_weight=weights)
+            scaled = model.optimizer.scale_loss(loss)
+            gradients = torch.autograd.grad(scaled, trainable, allow_unused=True)
+            after = [scope.get_current_value(variable) for variable in self.others]
+        changed = zip(after, others, strict=True)
+        return gradients, [new if new is not old else None for new, old in changed]
+
+    def __call__(self, batch: tuple) -> None:
+        """Run the step; metrics are read by the model's `get_metrics_result`."""
+        import torch
+
+        with torch.no_grad():
+            gradients, after = self.graph(*self.tensors, *self._prepared(batch, True))
+            for tensor, value in zip(self.tensors[1], after, strict=True):
+                if value is not None:
+                    tensor.copy_(value)
+            self.model.optimizer.apply(list(gradients), self.trainable)
 
 
 class ChunkTrainer(keras.Model):
