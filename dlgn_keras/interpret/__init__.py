@@ -1,10 +1,21 @@
 """Take a network apart, exactly: contributions, paths, filters, hyperplanes."""
 
 from dlgn_keras.interpret import attributions, faithfulness, plots
-from dlgn_keras.interpret.dual import Explanation, explain, gate_contributions
+from dlgn_keras.interpret.contributions import (
+    Explanation,
+    explain,
+    gate_contributions,
+)
 from dlgn_keras.interpret.faithfulness import Faithfulness, Interval
-from dlgn_keras.interpret.filters import GateFilters, all_gate_filters, gate_filters
+from dlgn_keras.interpret.filters import (
+    GateFilters,
+    Spectrum,
+    all_gate_filters,
+    gate_filters,
+    spectrum,
+)
 from dlgn_keras.interpret.hyperplanes import (
+    HyperplaneRecorder,
     Hyperplanes,
     PatternCounts,
     distances,
@@ -13,10 +24,8 @@ from dlgn_keras.interpret.hyperplanes import (
     margins,
 )
 from dlgn_keras.interpret.local import AffineUnits, filters_at, local_filters
-from dlgn_keras.interpret.motion import HyperplaneRecorder
 from dlgn_keras.interpret.regions import Region, path_regions, slice_regions
 from dlgn_keras.interpret.report import load_image, report
-from dlgn_keras.interpret.spectrum import Spectrum, spectrum
 from dlgn_keras.interpret.top_paths import Path, TopPaths, top_paths
 from dlgn_keras.interpret.trees import (
     Clusters,

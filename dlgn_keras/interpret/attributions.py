@@ -9,34 +9,55 @@ from typing import Any
 
 import numpy as np
 
-from dlgn_keras.interpret.dual import explain
-from dlgn_keras.interpret.gradients import input_gradients
-from dlgn_keras.models import GatedModel
+from dlgn_keras.autodiff import vector_jacobian
+from dlgn_keras.interpret.contributions import Model, explain
 
-Attribution = Callable[[GatedModel, np.ndarray, np.ndarray], np.ndarray]
+Attribution = Callable[[Model, np.ndarray, np.ndarray], np.ndarray]
 
 
-def baseline(net: GatedModel) -> np.ndarray:
+def baseline(net: Model) -> np.ndarray:
     """Return the raw input (*input_shape) that the network sees as all zeros."""
-    shape = tuple(net.input_shape[1:])
-    if net.preprocessing is None:
-        return np.zeros(shape, "float32")
-    scale = np.asarray(net.preprocessing.scale, np.float64)
-    zero = -np.asarray(net.preprocessing.offset) / np.where(scale == 0, 1, scale)
-    return np.broadcast_to(zero, shape).astype("float32")
+    # Preprocessing is `x * scale + offset`: two inputs tell both.
+    probes = np.zeros((2, *net.input_shape[1:]))
+    probes[1] = 255
+    offset, other = net.preprocessed(probes).astype(np.float64)
+    scale = (other - offset) / 255
+    return (-offset / np.where(scale == 0, 1, scale)).astype("float32")
 
 
-def contributions(net: GatedModel, x: np.ndarray, target: np.ndarray) -> np.ndarray:
+def input_gradients(
+    net: Model, x: Any, target: np.ndarray, batch_size: int = 64
+) -> np.ndarray:
+    """Return `d logits[i, target[i]] / d x[i]`, through the gates, float32.
+
+    Args:
+        net: any model of this library.
+        x: raw inputs (n, *input_shape).
+        target: (n,) classes.
+        batch_size: how many examples are held at a time.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> net = dk.DNN(dk.skeletons.fc(1, 4), (3,), num_classes=2, seed=0)
+        >>> input_gradients(net, np.ones((5, 3)), np.zeros(5, int)).shape
+        (5, 3)
+    """
+    pull: Any = net.view("input_gradients", lambda: vector_jacobian(net))
+    hot = np.eye(net.num_classes, dtype="float32")[np.asarray(target, int)]
+    return pull(np.asarray(x, "float32"), hot, batch_size=batch_size)[1]
+
+
+def contributions(net: Model, x: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Ours: `A(x) z`, see `explain`."""
     return explain(net, x, target).contributions
 
 
-def gradient(net: GatedModel, x: np.ndarray, target: np.ndarray) -> np.ndarray:
+def gradient(net: Model, x: np.ndarray, target: np.ndarray) -> np.ndarray:
     """`|d logit / d x|`. Reference: Simonyan et al., arXiv 1312.6034."""
     return np.abs(input_gradients(net, x, target))
 
 
-def input_x_gradient(net: GatedModel, x: np.ndarray, target: np.ndarray) -> np.ndarray:
+def input_x_gradient(net: Model, x: np.ndarray, target: np.ndarray) -> np.ndarray:
     """`(x - baseline) * d logit / d x`.
 
     Reference: Shrikumar et al., arXiv 1605.01713.
@@ -45,7 +66,7 @@ def input_x_gradient(net: GatedModel, x: np.ndarray, target: np.ndarray) -> np.n
 
 
 def integrated_gradients(
-    net: GatedModel, x: np.ndarray, target: np.ndarray, steps: int = 16
+    net: Model, x: np.ndarray, target: np.ndarray, steps: int = 16
 ) -> np.ndarray:
     """`(x - baseline)` times the mean gradient on the line between, at midpoints.
 
@@ -59,7 +80,7 @@ def integrated_gradients(
 
 
 def occlusion(
-    net: GatedModel, x: np.ndarray, target: np.ndarray, size: int = 4
+    net: Model, x: np.ndarray, target: np.ndarray, size: int = 4
 ) -> np.ndarray:
     """What the logit loses when a square of `size` pixels becomes the baseline.
 

@@ -11,17 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dlgn_keras.interpret.graph import (
-    Graph,
-    check_model,
-    gating_graph,
-    gating_parameters,
-    is_linear,
-    pads,
-)
 from dlgn_keras.interpret.local import AffineUnits, filters_at
-from dlgn_keras.layers import Affine
-from dlgn_keras.models import GatedModel
+from dlgn_keras.interpret.nodes import Nodes, check_model, gating_nodes
+from dlgn_keras.models import Folded, GatedModel, fold
 from dlgn_keras.skeletons import AveragePool, Conv, Residual
 from dlgn_keras.tools.messages import check_choice
 
@@ -101,13 +93,13 @@ def _filters(net: GatedModel, sites: tuple[str, ...]) -> dict[str, GateFilters]:
     shapes = dict(net.sites)
     for site in sites:
         check_choice("site", site, shapes)
-    if not is_linear(net):
+    if not net.has_linear_gates:
         raise ValueError(
             "`net` must be a DLGN: the gates of a DNN or a DGN have no filters of "
             "their own, only local ones that change with the input (see "
             f"local_filters). Received: a {net.family.upper()}."
         )
-    parameters = gating_parameters(net)
+    layers = fold(net.parameters("gating"))
     found: dict[str, GateFilters] = {}
     known: dict[str, GateFilters | None] = {}
     for site in sites:
@@ -116,8 +108,7 @@ def _filters(net: GatedModel, sites: tuple[str, ...]) -> dict[str, GateFilters]:
         else:
             if net.arguments["shallow"]:
                 known = {}
-            made = _along(gating_graph(net, site), parameters, known)
-            found[site] = made
+            found[site] = _along(gating_nodes(net, site), layers, known)
     return found
 
 
@@ -129,7 +120,7 @@ def _whole_input(net: GatedModel, units: AffineUnits) -> GateFilters:
 
 
 def _along(
-    nodes: Graph, parameters: Mapping[str, Affine], known: dict[str, Any]
+    nodes: Nodes, layers: Mapping[str, Folded], known: dict[str, Any]
 ) -> GateFilters:
     """Compose the filters of the last node; `known` keeps those of every node."""
     *sizes, channels = nodes[0].shape
@@ -154,7 +145,7 @@ def _along(
             made = _add(*sources)
         elif isinstance(stage, Conv):
             made = _convolved(
-                sources[0], stage, parameters[node.name], shape[:-1], node.shape[:-1]
+                sources[0], stage, layers[node.name], shape[:-1], node.shape[:-1]
             )
         elif isinstance(stage, AveragePool):
             units, size = shape[-1], stage.pool_size
@@ -162,7 +153,7 @@ def _along(
                 np.eye(units) / size ** len(sizes),
                 (*(size,) * len(sizes), units, units),
             )
-            mean = Affine(kernel, np.zeros(1), np.ones(1), np.zeros(units))
+            mean = Folded(kernel, np.zeros(units))
             pool = Conv(units, size, size, "valid")
             made = _convolved(sources[0], pool, mean, shape[:-1], node.shape[:-1])
         else:
@@ -174,22 +165,22 @@ def _along(
 def _convolved(
     source: GateFilters,
     stage: Conv,
-    layer: Affine,
+    layer: Folded,
     sizes: tuple[int, ...],
     positions: tuple[int, ...],
 ) -> GateFilters:
     """Return the filters of a convolution of what `source` filters."""
-    size, stride = stage.kernel_size, stage.strides
-    before = [pad[0] for pad in pads(stage, sizes)]
+    taken, stride = stage.window, stage.strides
+    size, before = taken.span, [taken.pads(n)[0] for n in sizes]
     window = source.kernel.shape[:-2]
     grown = [w + (size - 1) * s for w, s in zip(window, source.strides, strict=True)]
     kernel = np.zeros((*grown, source.kernel.shape[-2], layer.kernel.shape[-1]))
     offset = np.zeros(layer.kernel.shape[-1])
-    for tap in np.ndindex(*(size,) * len(window)):
-        place = tuple(
-            slice(j * s, j * s + w)
-            for j, s, w in zip(tap, source.strides, window, strict=True)
-        )
+    for tap in np.ndindex(*(taken.size,) * len(window)):
+        starts = [
+            taken.offsets[j] * s for j, s in zip(tap, source.strides, strict=True)
+        ]
+        place = tuple(slice(k, k + w) for k, w in zip(starts, window, strict=True))
         kernel[place] += source.kernel @ layer.kernel[tap]
         offset += source.offset @ layer.kernel[tap]
     exact = source.interior
@@ -204,8 +195,8 @@ def _convolved(
     )
     axes = zip(source.start, before, source.strides, strict=True)
     return GateFilters(
-        kernel * layer.scale,
-        (offset + layer.bias) * layer.scale + layer.shift,
+        kernel,
+        offset + layer.constant,
         tuple(s * stride for s in source.strides),
         tuple(start - pad * s for start, pad, s in axes),
         interior,
@@ -252,3 +243,47 @@ def _cut(
         kernel = kernel[(slice(None),) * axis + (slice(first, stop),)]
         start[axis] += first
     return filters._replace(kernel=kernel, start=tuple(start))
+
+
+class Spectrum(NamedTuple):
+    """The frequency response of every filter of a site.
+
+    frequencies: one array per image axis, cycles per pixel, ascending from -0.5.
+    magnitude: (*number of frequencies, in_channels, units), what a plane wave of unit
+        amplitude in one input channel becomes: |sum_t kernel[t] exp(2 pi i f . t)|.
+    """
+
+    frequencies: tuple[np.ndarray, ...]
+    magnitude: np.ndarray
+
+
+def spectrum(net: GatedModel | GateFilters, site: str = "", size: int = 32) -> Spectrum:
+    """Return the frequency response of the filters of a DLGN's site.
+
+    Args:
+        net: a DLGN, or what `gate_filters` returned.
+        site: name of a gated stage; not needed for given filters.
+        size: least number of frequencies per axis; a larger window has as many as
+            it has taps, so that nothing is lost.
+
+    Raises:
+        ValueError: as `gate_filters`, or an input without image axes.
+
+    Example:
+        >>> import dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.c4gap(8), (16, 16, 3), num_classes=10)
+        >>> spectrum(net, "conv_2", size=16).magnitude.shape
+        (16, 16, 3, 8)
+    """
+    filters = net if isinstance(net, GateFilters) else gate_filters(net, site)
+    window = filters.kernel.shape[:-2]
+    if not window:
+        raise ValueError(
+            "`net` must take sequences or images: a vector has no frequencies. "
+            f"Received: filters of shape {filters.kernel.shape}."
+        )
+    axes = tuple(range(len(window)))
+    sizes = [max(n, size) for n in window]
+    response = np.fft.fftn(filters.kernel, sizes, axes)
+    frequencies = tuple(np.fft.fftshift(np.fft.fftfreq(n)) for n in sizes)
+    return Spectrum(frequencies, np.abs(np.fft.fftshift(response, axes)))

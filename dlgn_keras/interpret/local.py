@@ -2,17 +2,11 @@
 
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 
-from dlgn_keras.interpret.forward import Forward
-from dlgn_keras.interpret.graph import (
-    check_model,
-    gating_graph,
-    gating_parameters,
-    is_linear,
-)
-from dlgn_keras.interpret.transposed import array, fold, pull_back
-from dlgn_keras.models import GatedModel
+from dlgn_keras.autodiff import vector_jacobian
+from dlgn_keras.interpret.contributions import Model, check_net
 from dlgn_keras.tools.messages import check_choice
 
 ROWS_AT_A_TIME = 64
@@ -31,7 +25,7 @@ class AffineUnits(NamedTuple):
 
 
 def filters_at(
-    net: GatedModel, site: str, position: tuple[int, ...] | None = None
+    net: Model, site: str, position: tuple[int, ...] | None = None
 ) -> AffineUnits:
     """Return the exact maps of all channels of a DLGN's site at one position.
 
@@ -55,7 +49,7 @@ def filters_at(
 
     Reference: arXiv 2110.03403, section 3 (primal linearity).
     """
-    if not is_linear(check_model(net)):
+    if not check_net(net).has_linear_gates:
         raise ValueError(
             "`net` must be a DLGN: a DNN or a DGN has local filters only (see "
             f"local_filters). Received: a {net.family.upper()}."
@@ -64,7 +58,7 @@ def filters_at(
 
 
 def local_filters(
-    net: GatedModel, x: Any, site: str, position: tuple[int, ...] | None = None
+    net: Model, x: Any, site: str, position: tuple[int, ...] | None = None
 ) -> AffineUnits:
     """Return the maps of a site's channels in the linear region of one input.
 
@@ -88,34 +82,33 @@ def local_filters(
 
     Reference: arXiv 2006.10529, section 2 (a ReLU network is locally affine).
     """
-    return _units(check_model(net), one_example(net, x), site, position)
+    z = check_net(net).preprocessed(one_example(net, x))
+    return _units(net, None if net.has_linear_gates else z, site, position)
 
 
-def _units(
-    net: GatedModel, x: np.ndarray | None, site: str, position: Any
-) -> AffineUnits:
-    shapes = dict(net.sites)
-    check_choice("site", site, shapes)
-    *sizes, units = shapes[site]
+def _units(net: Any, z: np.ndarray | None, site: str, position: Any) -> AffineUnits:
+    """Return rows of the Jacobian of a site at z; of a linear one at zero."""
+    gating = net.gating_network
+    check_choice("site", site, gating.output)
+    network = net.view(
+        f"gating_network_to_{site}",
+        lambda: keras.Model(gating.input, gating.output[site]),
+    )
+    pull: Any = net.view(f"rows_of_{site}", lambda: vector_jacobian(network))
+    *sizes, units = network.output_shape[1:]
     place = _check_position(position, tuple(sizes), site)
-    nodes, parameters = gating_graph(net, site), fold(gating_parameters(net))
-    gates: dict[str, Any] = {}
-    masks: dict[str, Any] = {}
-    if x is not None and not is_linear(net):
-        known = net.pre_activations(x)
-        gates = {name: (q > 0).astype("float32") for name, q in known.items()}
-        z = x.astype("float32")
-        if net.preprocessing is not None:
-            z = net.preprocessing.apply(x)
-        masks = Forward(nodes, parameters, gates, z, known).masks()
+    z = np.zeros((1, *gating.input_shape[1:])) if z is None else z
+    z = z.astype("float32")
     rows, offsets = [], []
     for start in range(0, units, ROWS_AT_A_TIME):
         channels = np.arange(start, min(start + ROWS_AT_A_TIME, units))
-        cotangent = np.zeros((len(channels), *sizes, units), "float32")
-        cotangent[(np.arange(len(channels)), *place, channels)] = 1
-        back = pull_back(nodes, parameters, gates, cotangent, masks=masks)
-        rows.append(array(back.row))
-        offsets.append(array(back.offset))
+        cotangents = np.zeros((len(channels), *sizes, units), "float32")
+        cotangents[(np.arange(len(channels)), *place, channels)] = 1
+        repeated = np.broadcast_to(z, (len(channels), *z.shape[1:]))
+        q, found = pull(repeated, cotangents, batch_size=ROWS_AT_A_TIME)
+        total = (found * z).reshape(len(found), -1).sum(1)
+        offsets.append(q[(np.arange(len(channels)), *place, channels)] - total)
+        rows.append(found)
     return AffineUnits(np.concatenate(rows), np.concatenate(offsets), place)
 
 
@@ -134,7 +127,7 @@ def _check_position(
     return tuple(int(i) for i in place)
 
 
-def one_example(net: GatedModel, x: Any) -> np.ndarray:
+def one_example(net: Model, x: Any) -> np.ndarray:
     """Return one example as a batch of one, or say what is wrong."""
     x, shape = np.asarray(x), tuple(net.input_shape[1:])
     if x.shape == shape:

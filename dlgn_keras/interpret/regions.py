@@ -1,20 +1,11 @@
 """Exact slices: how the gates cut a plane through the input space into regions."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dlgn_keras.interpret.graph import (
-    Graph,
-    check_model,
-    gating_graph,
-    gating_parameters,
-    is_linear,
-)
-from dlgn_keras.layers import Affine
-from dlgn_keras.models import GatedModel
-from dlgn_keras.skeletons import Dense, Flatten, Residual
+from dlgn_keras.interpret.nodes import check_model
+from dlgn_keras.models import GatedModel, compose, fold
 from dlgn_keras.tools.messages import check_count
 
 
@@ -74,16 +65,16 @@ def slice_regions(
     plane = _plane(net, origin, first, second)
     square = np.array([[left, low], [right, low], [right, high], [left, high]], float)
     pieces = [Region(square, {})]
-    parameters = gating_parameters(net)
-    shallow = net.arguments.get("shallow", False)
+    layers = fold(net.parameters("gating"))
     if num_sites is not None:
         check_count("num_sites", num_sites)
     for site, _ in net.sites[:num_sites]:
-        nodes = gating_graph(net, site)
         cut: list[Region] = []
+        if net.has_linear_gates:
+            lines = compose(net, layers, plane, until=site)[site]
         for piece in pieces:
-            gates = {} if is_linear(net) or shallow else piece.gates
-            lines = _pre_activations(nodes, parameters, plane, gates)
+            if not net.has_linear_gates:
+                lines = compose(net, layers, plane, piece.gates, site)[site]
             cut.extend(_cut(piece, site, lines, max_regions - len(cut)))
         pieces = cut
     return pieces
@@ -156,35 +147,6 @@ def _check_extent(extent: Any) -> tuple[float, ...]:
             f"Received: extent={extent!r}."
         )
     return limits
-
-
-def _pre_activations(
-    nodes: Graph,
-    parameters: Mapping[str, Affine],
-    plane: np.ndarray,
-    gates: Mapping[str, np.ndarray],
-) -> np.ndarray:
-    """Return (3, units): the last node's q = row 0 + s * row 1 + t * row 2."""
-    outputs = [plane]
-    for k, node in enumerate(nodes[1:], start=1):
-        inputs = [outputs[i] for i in node.inputs]
-        if isinstance(node.stage, Residual):
-            q = inputs[0] + inputs[1]
-        elif isinstance(node.stage, Flatten):
-            q = inputs[0].reshape(3, -1)
-        elif isinstance(node.stage, Dense):
-            layer = parameters[node.name]
-            q = inputs[0] @ (layer.kernel * layer.scale)
-            q[0] += layer.bias * layer.scale + layer.shift
-        else:
-            raise ValueError(
-                "`net` must have dense stages only to be cut exactly. "
-                f"Received: stage {node.name!r} ({type(node.stage).__name__})."
-            )
-        if node.gated and k < len(nodes) - 1 and node.name in gates:
-            q = q * gates[node.name]
-        outputs.append(q)
-    return outputs[-1]
 
 
 def _cut(piece: Region, site: str, lines: np.ndarray, room: int) -> list[Region]:

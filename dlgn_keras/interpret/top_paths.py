@@ -11,13 +11,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dlgn_keras.interpret.best_prefix import Example, best_prefixes, example, steps
-from dlgn_keras.interpret.bundles import all_magnitude, bundle_contribution
-from dlgn_keras.interpret.dual import ValueWalk, check_target
-from dlgn_keras.interpret.graph import check_model
+from dlgn_keras.interpret.contributions import check_target
 from dlgn_keras.interpret.local import one_example
-from dlgn_keras.interpret.transposed import array
+from dlgn_keras.interpret.nodes import Node, check_model, index_of
+from dlgn_keras.interpret.path_tables import (
+    Example,
+    best_prefixes,
+    example,
+    steps,
+    sums,
+    taps,
+)
 from dlgn_keras.models import GatedModel
+from dlgn_keras.skeletons import Conv, Dense
 from dlgn_keras.tools.messages import check_choice, check_count
 
 Unit = tuple[str, tuple[int, ...]]
@@ -100,23 +106,19 @@ def top_paths(
     check_choice("by", by, SIGNS)
     x = one_example(net, x)
     classes = check_target(target, 1, net.num_classes)
-    walk = ValueWalk(net)
-    state = walk.forward(x)
-    chosen = int(state.logits[0].argmax() if classes is None else classes[0])
-    masks = {n: array(m)[0] for n, m in state.values.masks().items()}
-    gates = {site: gate[0] for site, gate in state.gates.items()}
-    whole = example(walk.nodes, net.parameters("value"), gates, masks, state.inputs[0])
+    whole, logits = example(net, x)
+    chosen = int(logits.argmax() if classes is None else classes[0])
     searched = whole
     if not include_bias:
         none = {name: np.zeros_like(c) for name, c in whole.constants.items()}
         searched = whole._replace(constants=none)
     found = tuple(
-        Path(value, units, bundle_contribution(whole, value, units))
+        Path(value, units, _bundle(whole, value, units))
         for value, units in _search(searched, chosen, k, SIGNS[by])
     )
-    logit = float(state.logits[0, chosen])
+    logit = float(logits[chosen])
     values = [path.contribution for path in found]
-    total = all_magnitude(whole, chosen)
+    total = _all_magnitude(whole, chosen)
     return TopPaths(
         found,
         chosen,
@@ -212,3 +214,58 @@ def _units(net: Example, tail: Any) -> tuple[Unit, ...]:
         index = np.unravel_index(unit, net.nodes[k].shape)
         units.append((net.nodes[k].name, tuple(int(i) for i in index)))
     return tuple(units)
+
+
+def _all_magnitude(net: Example, target: int) -> float:
+    """Return the sum of the magnitudes of all paths to a logit."""
+    kernels = {name: np.abs(kernel) for name, kernel in net.kernels.items()}
+    constants = {name: np.abs(constant) for name, constant in net.constants.items()}
+    inputs = np.abs(net.inputs)
+    net = net._replace(kernels=kernels, constants=constants, inputs=inputs)
+    return float(sums(net)[target])
+
+
+def _bundle(net: Example, contribution: float, units: tuple[Unit, ...]) -> float:
+    """Return the sum over all paths that share every weight with the one given.
+
+    Shared kernels bundle paths: the same chain of kernel entries starts from every
+    position of the image. The chain's stages are run alone, each with the path's
+    one weight.
+    """
+    places = [index_of(net.nodes, name) for name, _ in units]
+    if not any(isinstance(net.nodes[k].stage, Conv) for k in places):
+        return contribution
+    starts_inside = units[0][0] != "inputs"
+    nodes: list[Node] = []
+    if starts_inside:
+        source = net.nodes[net.nodes[places[0]].inputs[0]]
+        nodes.append(source._replace(stage=None, inputs=()))
+    kernels, constants = {}, {}
+    for step, k in enumerate(places):
+        node = net.nodes[k]
+        if node.name in net.kernels:
+            kernel = np.zeros_like(net.kernels[node.name])
+            constant = np.zeros_like(net.constants[node.name])
+            if step:
+                shape = net.nodes[places[step - 1]].shape
+                entry = _entry(node, units[step - 1][1], units[step][1], shape)
+                kernel[entry] = net.kernels[node.name][entry]
+            else:
+                last = units[0][1][-1]
+                constant[last] = net.constants[node.name][last]
+            kernels[node.name], constants[node.name] = kernel, constant
+        nodes.append(node._replace(inputs=(len(nodes) - 1,) if nodes else ()))
+    inputs = np.zeros(nodes[0].shape) if starts_inside else net.inputs
+    chain = Example(tuple(nodes), kernels, constants, net.gates, net.masks, inputs)
+    return float(sums(chain)[units[-1][1]])
+
+
+def _entry(
+    node: Node, source: tuple[int, ...], unit: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Return the index of the kernel entry between two units of a stage."""
+    if isinstance(node.stage, Dense):
+        return (*source, *unit)
+    offsets, places = taps(node.stage, unit[:-1], shape[:-1])
+    offset = offsets[(places == np.array(source[:-1])).all(1)][0]
+    return (*(int(j) for j in offset), source[-1], unit[-1])

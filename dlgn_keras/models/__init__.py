@@ -1,5 +1,13 @@
 """Models: DNN, DGN and DLGN from any skeleton."""
 
+from dlgn_keras.models.affine import (
+    AffineMap,
+    Folded,
+    affine_gates,
+    collapse,
+    compose,
+    fold,
+)
 from dlgn_keras.models.base import (
     BaseModel,
     GatedModel,
@@ -8,7 +16,6 @@ from dlgn_keras.models.base import (
     predict_arrays,
 )
 from dlgn_keras.models.builder import Network, value_model
-from dlgn_keras.models.collapse import AffineMap, affine_gates, collapse
 from dlgn_keras.models.disentangle import copy_network, disentangle
 from dlgn_keras.models.families import DGN, DLGN, DNN, FAMILIES
 from dlgn_keras.models.functional import DisentangledModel
@@ -23,6 +30,7 @@ __all__ = [
     "AffineMap",
     "BaseModel",
     "DisentangledModel",
+    "Folded",
     "GatedModel",
     "Network",
     "Site",
@@ -30,8 +38,10 @@ __all__ = [
     "as_gated_model",
     "check_inputs",
     "collapse",
+    "compose",
     "copy_network",
     "disentangle",
+    "fold",
     "predict_arrays",
     "shallow_skeletons",
     "value_model",

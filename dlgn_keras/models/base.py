@@ -290,12 +290,16 @@ class GatedModel(BaseModel):
         beta, scale = arguments.get("beta", 4.0), arguments.get("gate_scale", 1.0)
         return mode or self.gate_mode, beta, scale
 
+    def preprocessed(self, x: Any) -> np.ndarray:
+        """Return raw inputs as the networks see them: float32, (n, *input_shape)."""
+        x = self.raw_inputs(x).astype("float32")
+        return x if self.preprocessing is None else self.preprocessing.apply(x)
+
     def value_inputs(self, x: Any) -> np.ndarray:
         """Return the input of the value network for raw inputs: float32, (n, ...)."""
-        x = check_inputs(x, self.input_shape[1:]).astype("float32")
-        if self.value_input == "ones":
-            return np.ones_like(x)
-        return x if self.preprocessing is None else self.preprocessing.apply(x)
+        if self.value_input == "input":
+            return self.preprocessed(x)
+        return np.ones_like(check_inputs(x, self.input_shape[1:]), "float32")
 
     # -- range of raw inputs -----------------------------------------------
     # Arrays are checked; data sets and tensors are not, as they come in pieces.

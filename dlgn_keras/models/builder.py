@@ -207,6 +207,12 @@ def gating_model(network: Network, input_shape: tuple, rectify: bool) -> keras.M
     return keras.Model(x, q, name="gating_network")
 
 
+def relu_model(network: Network, input_shape: tuple) -> keras.Model:
+    """Return the ReLU network preprocessed input -> logits."""
+    x = keras.Input(input_shape, name="inputs")
+    return keras.Model(x, network.walk(x, record({}, rectify=True)))
+
+
 def value_inputs(
     input_shape: tuple, site_shapes: dict[str, tuple]
 ) -> tuple[Any, dict[str, Any]]:

@@ -23,6 +23,7 @@ from dlgn_keras.models.builder import (
     Network,
     gating_model,
     record,
+    relu_model,
     shallow_gating_model,
     value_model,
 )
@@ -91,6 +92,14 @@ class DNN(GatedModel):
         super().__init__(inputs, as_float32(logits), name=name or self.family)
         arguments |= {"use_bias": use_bias, "kernel_initializer": kernel_initializer}
         self._parts = Parts(arguments, sites, q, network.layers, network)
+
+    @property
+    def relu_network(self) -> keras.Model:
+        """Preprocessed input -> logits, gated by its own ReLUs."""
+        return self.view(
+            "relu_network",
+            lambda: relu_model(self._parts.value, self.input_shape[1:]),
+        )
 
     def _make_gating_network(self) -> keras.Model:
         return gating_model(self._parts.value, self.input_shape[1:], rectify=True)

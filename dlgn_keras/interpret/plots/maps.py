@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from dlgn_keras.interpret.dual import Explanation
-from dlgn_keras.interpret.filters import GateFilters
+from dlgn_keras.interpret.contributions import Explanation
+from dlgn_keras.interpret.filters import GateFilters, Spectrum
 from dlgn_keras.interpret.plots.style import (
     AMOUNT,
     SIGNED,
@@ -17,7 +17,6 @@ from dlgn_keras.interpret.plots.style import (
     figure,
     limit,
 )
-from dlgn_keras.interpret.spectrum import Spectrum
 from dlgn_keras.tools.messages import check_count
 
 

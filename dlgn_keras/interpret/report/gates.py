@@ -2,13 +2,11 @@
 
 import numpy as np
 
-from dlgn_keras.interpret.filters import GateFilters
-from dlgn_keras.interpret.graph import is_linear
+from dlgn_keras.interpret.filters import GateFilters, spectrum
 from dlgn_keras.interpret.local import AffineUnits, local_filters
 from dlgn_keras.interpret.plots.style import as_grid, as_map
 from dlgn_keras.interpret.report import drawing
 from dlgn_keras.interpret.report.page import still, text
-from dlgn_keras.interpret.spectrum import spectrum
 from dlgn_keras.interpret.top_paths import TopPaths
 from dlgn_keras.models import GatedModel
 
@@ -35,7 +33,7 @@ def gate_maps(net: GatedModel, x: np.ndarray) -> list[str]:
 
 def gate_cards(net: GatedModel, x: np.ndarray, top: TopPaths) -> list[str]:
     """Return filter and spectrum of the gates on the top paths."""
-    linear = is_linear(net)
+    linear = net.has_linear_gates
     rows: dict[tuple, AffineUnits] = {}
     figures = []
     for site, unit in gates_on(net, top)[:MOST_CARDS]:

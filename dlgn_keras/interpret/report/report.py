@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dlgn_keras.interpret.dual import Explanation, check_target, explain
-from dlgn_keras.interpret.graph import check_model
+from dlgn_keras.interpret.contributions import Explanation, check_target, explain
+from dlgn_keras.interpret.nodes import check_model
 from dlgn_keras.interpret.plots.style import as_grid, as_map
 from dlgn_keras.interpret.report import drawing
 from dlgn_keras.interpret.report.gates import gate_cards, gate_maps

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlgn_keras.data import ObliqueTree
-from dlgn_keras.interpret.graph import check_model
 from dlgn_keras.interpret.hyperplanes import Hyperplanes, hyperplanes
+from dlgn_keras.interpret.nodes import check_model
 from dlgn_keras.interpret.trees.choose import affine_fits
 from dlgn_keras.interpret.trees.clusters import cluster_hyperplanes
 from dlgn_keras.interpret.trees.refine import majorities, refine_tree

@@ -11,7 +11,6 @@ from dlgn_keras.models.base import (
     BaseModel,
     Site,
     as_float32,
-    check_inputs,
     predict_arrays,
 )
 from dlgn_keras.models.builder import value_inputs
@@ -177,25 +176,39 @@ class DisentangledModel(BaseModel):
             mode: "hard", "soft" or "straight_through"; the model's own if None.
             batch_size: how many go through the network at a time.
         """
+        made = self.gates_from(self.pre_activations(x, batch_size), mode)
+        return {
+            k: np.asarray(ops.convert_to_numpy(g), "float32") for k, g in made.items()
+        }
+
+    def gates_from(
+        self, pre_activations: dict[str, Any], mode: str | None = None
+    ) -> dict[str, Any]:
+        """Return {site: gates} as tensors, made of {site: what comes into it}.
+
+        Args:
+            pre_activations: arrays or tensors (n, *shape).
+            mode: as in `gates`.
+        """
         mode = mode or self.gate_mode
         gate_functions.check(mode, self._parts.arguments["beta"])
         found: dict[str, Any] = {}
-        for name, q in self.pre_activations(x, batch_size).items():
-            made = self._parts.gates[name].gates(ops.convert_to_tensor(q), mode)
-            found |= named_gates(name, made)
-        return {
-            k: np.asarray(ops.convert_to_numpy(g), "float32") for k, g in found.items()
-        }
+        for name, layer in self._parts.gates.items():
+            q = ops.convert_to_tensor(pre_activations[name])
+            found |= named_gates(name, layer.gates(q, mode))
+        return found
+
+    def preprocessed(self, x: Any, batch_size: int = 256) -> np.ndarray:
+        """Return raw inputs as both networks see them: float32, (n, *shape)."""
+        z = self.raw_inputs(x)
+        if self.source_graph.value_input:
+            view = self.view("value_inputs", self._preprocessing)
+            z = predict_arrays(view, z, batch_size)
+        return np.asarray(z, "float32")
 
     def value_inputs(self, x: Any, batch_size: int = 256) -> np.ndarray:
         """Return what the value network is fed for raw inputs: float32, (n, ...)."""
-        x = check_inputs(x, self.input_shape[1:])
-        graph = self.source_graph
-        view = self.view("value_inputs", self._preprocessing)
-        z = x
-        if graph.value_input:
-            z = predict_arrays(view, x, batch_size)
-        z = np.asarray(z, "float32")
+        z = self.preprocessed(x, batch_size)
         return np.ones_like(z) if self.value_input == "ones" else z
 
     def _preprocessing(self) -> keras.Model:

@@ -6,14 +6,13 @@ import pytest
 import tiny
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from keras import ops
 from tolerances import assert_close, distance
+from transposed_oracle import Folded, Forward, ValueWalk, array
 
 import dlgn_keras as dk
 from dlgn_keras import interpret, paths
 from dlgn_keras.data import Preprocessing
-from dlgn_keras.interpret.dual import ValueWalk
-from dlgn_keras.interpret.gradients import input_gradients
+from dlgn_keras.interpret.attributions import input_gradients
 from dlgn_keras.skeletons import AveragePool, Conv, Dense, Flatten, GlobalPool, Residual
 
 MODELS = [
@@ -135,22 +134,57 @@ def test_an_explanation_follows_the_weights_as_they_change(rng):
     assert_close(totals(interpret.explain(net, x, target=1)), logits)
 
 
-def test_a_weight_perturbed_after_the_gates_were_taken_breaks_completeness(rng):
-    net = tiny.build("dlgn", "vgg16")
-    walk = ValueWalk(net)
-    state = walk.forward(tiny.examples(rng, "vgg16"))
-    target = np.zeros(3, int)
+@pytest.mark.parametrize(("family", "kind", "options"), MODELS)
+def test_contributions_are_those_of_the_transposed_pass_and_of_no_other(
+    rng, family, kind, options
+):
+    net = tiny.build(family, kind, **options)
+    x = tiny.examples(rng, kind, 3)
+    target = np.array([1, 0, 1])
+    found = interpret.explain(net, x, target)
+    at_gates = interpret.gate_contributions(net, x, target)
+    walk = ValueWalk(net, x)
+    expected, bias = walk.contributions(target)
+    assert_close(found.contributions, expected)
+    assert_close(found.bias, bias)
+    assert_close(found.logits, walk.logits)
+    gates = walk.gate_contributions(target)
+    assert list(gates) == list(at_gates) == [site for site, _ in net.sites]
+    for site, values in gates.items():
+        assert_close(at_gates[site], values)
+    # Alive: a comparison of zeros would prove nothing.
+    assert np.abs(expected).max() > 1e-3
+    assert all(np.abs(values).max() > 1e-4 for values in gates.values())
+    # The broken twin: one stage's kernel doubled in the transposed pass alone.
+    last = walk.nodes[-1].name
+    kernel, constant = walk.parameters[last]
+    walk.parameters[last] = Folded(2 * kernel, constant)
+    assert distance(found.contributions, walk.contributions(target)[0]) > 1e-3
 
-    def gap(walk):
-        back = walk.back(state, target)
-        row = ops.convert_to_numpy(back.row)
-        offset = ops.convert_to_numpy(back.offset)
-        total = (row * state.inputs).reshape(3, -1).sum(1) + offset
-        return distance(total, state.logits[:, 0])
 
-    assert gap(walk) < 1e-5
-    walk.parameters["conv_1"].kernel[1, 1, 0, 0] += 0.5
-    assert gap(walk) > 1e-3
+@pytest.mark.parametrize(
+    ("family", "kind", "options"),
+    [
+        ("dnn", "fc", {}),
+        ("dnn", tiny.MAX_POOL, {}),
+        ("dgn", "gconv_valid", {"value_bias": True}),
+        ("dlgn", "vgg16", {"value_bias": True}),
+    ],
+)
+def test_the_bias_is_the_logit_of_zero_at_the_same_gates(rng, family, kind, options):
+    net = tiny.build(family, kind, **options)
+    x = tiny.examples(rng, kind, 3)
+    found = interpret.explain(net, x, 1)
+    walk = ValueWalk(net, x)
+    masks = {name: array(mask) for name, mask in walk.values.masks().items()}
+    at_zero = Forward(
+        walk.nodes, walk.parameters, walk.gates, 0 * walk.inputs, masks=masks
+    )
+    bias = array(at_zero.output(len(walk.nodes) - 1))[:, 1]
+    assert np.abs(bias).max() > 1e-2
+    assert_close(found.bias, bias)
+    if not masks:  # through Keras too
+        assert_close(tiny.value_forward(net, 0 * walk.inputs, walk.gates)[:, 1], bias)
 
 
 @pytest.mark.parametrize("kind", ["fc", "resnet", tiny.MAX_POOL], ids=str)
@@ -161,7 +195,8 @@ def test_a_dnn_without_bias_has_input_times_gradient(rng, kind):
     found = interpret.explain(net, x)
     gradient = input_gradients(net, x, found.target)
     assert_close(found.contributions, x * gradient)
-    assert not found.bias.any()
+    assert np.abs(gradient).max() > 1e-3
+    assert np.abs(found.bias).max() < 1e-6 * np.abs(found.logits).max()
 
 
 def test_contributions_of_a_biased_soft_dlgn_are_not_input_times_gradient(rng):
@@ -213,14 +248,14 @@ def test_a_gates_contribution_is_what_closing_it_takes_away(
     net = tiny.build(family, kind, **options)
     x = tiny.examples(rng, kind, 2)
     found = interpret.gate_contributions(net, x, target=1)
-    gates = {site: array.copy() for site, array in net.gates(x).items()}
+    gates = {site: values.copy() for site, values in net.gates(x).items()}
     before = oracle.value_logits(net, x, gates)[:, 1]
-    for site, array in gates.items():
-        for unit in list(np.ndindex(*array.shape[1:]))[:4]:
-            kept = array[(slice(None), *unit)].copy()
-            array[(slice(None), *unit)] = 0
+    for site, values in gates.items():
+        for unit in list(np.ndindex(*values.shape[1:]))[:4]:
+            kept = values[(slice(None), *unit)].copy()
+            values[(slice(None), *unit)] = 0
             after = oracle.value_logits(net, x, gates)[:, 1]
-            array[(slice(None), *unit)] = kept
+            values[(slice(None), *unit)] = kept
             assert_close(found[site][(slice(None), *unit)], before - after)
 
 
@@ -228,8 +263,8 @@ def test_gate_contributions_of_a_chain_without_bias_add_up_at_every_site(rng):
     net = dk.DLGN(dk.skeletons.c4gap(3), (4, 4, 2), 3, value_input="ones")
     x = rng.normal(size=(3, 4, 4, 2))
     logits = net.predict(x, verbose=0)[:, 2]
-    for array in interpret.gate_contributions(net, x, target=2).values():
-        assert_close(array.reshape(3, -1).sum(1), logits)
+    for values in interpret.gate_contributions(net, x, target=2).values():
+        assert_close(values.reshape(3, -1).sum(1), logits)
 
 
 def test_batches_change_nothing_and_the_value_input_is_named(rng):

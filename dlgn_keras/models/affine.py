@@ -1,9 +1,10 @@
-"""collapse: all gates of a fully connected DLGN from one matrix product.
+"""Affine maps of a gating network: batch norm folded in, stages composed.
 
 The gating network of a DLGN is a chain of affine maps, so each site's
 pre-activations are one affine map of the input: `q_l = x V_l + c_l`.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -11,7 +12,7 @@ import numpy as np
 
 from dlgn_keras.layers import Affine, LinearGate
 from dlgn_keras.models.base import GatedModel, as_float32, preprocess
-from dlgn_keras.models.families import DLGN
+from dlgn_keras.models.shallow import shallow_skeletons
 from dlgn_keras.skeletons import Dense, Flatten, Residual, Stage
 
 
@@ -20,6 +21,87 @@ class AffineMap(NamedTuple):
 
     matrix: np.ndarray
     offset: np.ndarray
+
+
+class Folded(NamedTuple):
+    """A layer as `kernel z + constant`, bias and batch norm folded in, float64.
+
+    kernel: (in, out) for dense, (*window, in, out) for convolutions.
+    constant: (out,).
+    """
+
+    kernel: np.ndarray
+    constant: np.ndarray
+
+
+def fold(parameters: Mapping[str, Affine]) -> dict[str, Folded]:
+    """Return {stage: Folded} of a network's `parameters`."""
+    return {
+        name: Folded(p.kernel * p.scale, p.scale * p.bias + p.shift)
+        for name, p in parameters.items()
+    }
+
+
+def compose(
+    net: GatedModel,
+    layers: Mapping[str, Folded],
+    rows: np.ndarray,
+    gates: Mapping[str, np.ndarray] | None = None,
+    until: str | None = None,
+) -> dict[str, np.ndarray]:
+    """Return a gating network's pre-activations on an affine set of inputs.
+
+    On inputs `rows[0] + sum_k t[k] rows[k]` every stage is affine in t: its output
+    is `found[0] + sum_k t[k] found[k]`.
+
+    Args:
+        net: a model of dense layers.
+        layers: `fold(net.parameters("gating"))`.
+        rows: (1 + d, *input_shape), preprocessed.
+        gates: {site: its gates}, fixed; the other sites have none.
+        until: the site to stop at; None for all.
+
+    Returns:
+        {stage: (1 + d, units)}.
+
+    Raises:
+        ValueError: a skeleton with convolutions or pooling.
+    """
+    found: dict[str, np.ndarray] = {}
+
+    def along(stages: tuple[Stage, ...], now: np.ndarray) -> np.ndarray:
+        for stage in stages:
+            if until in found:
+                break
+            if isinstance(stage, Residual):
+                body, skip = along(stage.body, now), along(stage.shortcut, now)
+                if until in found:
+                    break
+                now = body + skip
+            elif isinstance(stage, Flatten):
+                now = now.reshape(len(now), -1)
+            elif not isinstance(stage, Dense):
+                raise ValueError(
+                    "`net` must have dense stages only to be composed. "
+                    f"Received: stage {stage.name!r} ({type(stage).__name__})."
+                )
+            elif stage.name not in layers:
+                break  # behind the last site: no part of the gating network
+            else:
+                now = now @ layers[stage.name].kernel
+                now[0] += layers[stage.name].constant
+            found[stage.name] = now
+            if gates and stage.name in gates:
+                now = now * gates[stage.name]
+        return now
+
+    parts = [net.skeleton]
+    if net.arguments.get("shallow"):
+        made = shallow_skeletons(net.skeleton, net.input_shape[1:])
+        parts = list(made.values()) if until is None else [made[until]]
+    for part in parts:
+        along(part.stages, rows)
+    return found
 
 
 def affine_gates(net: GatedModel) -> dict[str, AffineMap]:
@@ -43,51 +125,16 @@ def affine_gates(net: GatedModel) -> dict[str, AffineMap]:
     Reference: ICLR 2025 "Deep Networks Learn Features From Local Discontinuities
     in the Label Function": the hyperplanes of a DLGN.
     """
-    if not isinstance(net, DLGN):
+    if not net.has_linear_gates:
         raise ValueError(
             "`net` must be a DLGN: only a linear gating network collapses. "
             f"Received: {type(net).__name__} {net.name!r}."
         )
-    parameters = net.parameters("gating")
-    size = int(np.prod(net.input_shape[1:]))
-    start = AffineMap(np.eye(size), np.zeros(size))
-    found: dict[str, AffineMap] = {}
-    if net.arguments["shallow"]:
-        for site in net.sites:
-            found[site.name] = _compose(start, parameters[site.name])
-        return found
-    _along(net.skeleton.stages, start, parameters, found)
-    return {site.name: found[site.name] for site in net.sites}
-
-
-def _compose(before: AffineMap, layer: Affine) -> AffineMap:
-    matrix = before.matrix @ layer.kernel * layer.scale
-    offset = (before.offset @ layer.kernel + layer.bias) * layer.scale + layer.shift
-    return AffineMap(matrix, offset)
-
-
-def _along(
-    stages: tuple[Stage, ...],
-    now: AffineMap,
-    parameters: dict[str, Affine],
-    found: dict[str, AffineMap],
-) -> AffineMap:
-    for stage in stages:
-        if isinstance(stage, Residual):
-            body = _along(stage.body, now, parameters, found)
-            skip = _along(stage.shortcut, now, parameters, found)
-            now = AffineMap(body.matrix + skip.matrix, body.offset + skip.offset)
-        elif isinstance(stage, Dense):
-            if stage.name not in parameters:
-                return now  # past the last site: no part of the gating network
-            now = _compose(now, parameters[stage.name])
-        elif not isinstance(stage, Flatten):
-            raise ValueError(
-                "`net` must have dense stages only to collapse. "
-                f"Received: stage {stage.name!r} ({type(stage).__name__})."
-            )
-        found[stage.name] = now
-    return now
+    shape = tuple(net.input_shape[1:])
+    size = int(np.prod(shape))
+    rows = np.concatenate([np.zeros((1, size)), np.eye(size)]).reshape(-1, *shape)
+    found = compose(net, fold(net.parameters("gating")), rows)
+    return {s.name: AffineMap(found[s.name][1:], found[s.name][0]) for s in net.sites}
 
 
 def collapse(net: GatedModel) -> keras.Model:
