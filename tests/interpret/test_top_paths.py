@@ -7,11 +7,11 @@ import numpy as np
 import oracle
 import pytest
 import tiny
-from dlgn_keras.interpret.best_prefix import best_prefixes
 from tolerances import assert_close
 
 import dlgn_keras as dk
 from dlgn_keras import interpret, paths
+from dlgn_keras.interpret.path_tables import best_prefixes
 
 MODELS = [
     ("dnn", "fc", {}),
