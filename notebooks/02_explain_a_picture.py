@@ -14,30 +14,22 @@
 # Which pixels made the network say *seven*? For most networks the answer is an
 # estimate. For the networks of this library it is a sum that can be checked.
 #
-# A DLGN is a *gating network*, which decides which units are on, and a *value network*,
-# a stack of linear maps whose units are multiplied by those gates. Hold the gates of a
-# picture, and all that is left is linear in the pixels:
+# A DLGN has a *gating network*, which decides which units are on, and a *value network*
+# of linear layers, whose units are multiplied by these gates. At the gates of a given
+# picture, the logit is an affine function of the pixels:
 #
 # $$\text{logit} = \sum_{\text{pixels}} \text{contribution} + \text{bias}.$$
 #
-# **Claim.** The contributions and the bias add up to the logit, and each one is what
-# the logit loses if the pixel is taken away from the value network.
+# **Claim.** The contributions and the bias add up to the logit, and each contribution
+# is what the logit loses if the value network does not see this pixel.
 
 # %%
 import os
-import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # or "jax", or "torch"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SEED = 0
-FAST = "DLGN_FAST" in os.environ  # less data and time, to check that it runs
-
-# %%
-if "google.colab" in sys.modules:  # elsewhere it is installed already
-    import subprocess
-
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "dlgn-keras"]
-    subprocess.run(command, check=True)
+FAST = "DLGN_FAST" in os.environ  # the tests run on less data
 
 # %%
 import keras
@@ -51,7 +43,7 @@ keras.utils.set_random_seed(SEED)
 # %% [markdown]
 # ## The zoo
 #
-# Trained networks come with the library. A name says family, skeleton and data; the
+# Trained networks come with the library. A name gives family, skeleton and data; the
 # accuracy is that of the last epoch on the test set.
 
 # %%
@@ -59,8 +51,8 @@ dk.presets()
 
 # %% [markdown]
 # We take a DLGN with five layers of 128 units, trained on MNIST, and the ordinary ReLU
-# network of the same shape and training, its twin. Every file is compared with its
-# checksum; what comes out are Keras models.
+# network of the same shape, trained in the same way: its twin. Every file is compared
+# with its checksum. The results are Keras models.
 
 # %%
 dlgn = dk.DLGN.from_preset("dlgn_fc_mnist")
@@ -69,8 +61,8 @@ dlgn.name, dlgn.count_params(), dlgn.sites
 
 # %% [markdown]
 # A preset carries eight test images with the logits it had when it was made, so that
-# anyone can see that it still works. They are raw pixels from 0 to 255, as the model
-# wants them.
+# anyone can check that it still works. They are raw pixels from 0 to 255, which is what
+# the model takes.
 
 # %%
 kept = np.load(dk.presets()["dlgn_fc_mnist"].folder / "golden.npz")
@@ -87,7 +79,7 @@ print(
 # %% [markdown]
 # ## Take an answer apart
 #
-# `explain` asks for the predicted class, or for any other one by `target=`.
+# `explain` explains the logit of the predicted class; `target=` chooses another class.
 
 # %%
 found = dlgn.explain(images)
@@ -98,7 +90,7 @@ for k in range(3):
 
 # %% [markdown]
 # As pictures: red pixels speak for the class, blue ones against it. The black
-# background contributes nothing, since a zero times any weight is zero. A ReLU network
+# background contributes nothing, because zero times any weight is zero. A ReLU network
 # can be taken apart in the same way, at the gates it has for this picture.
 
 # %%
@@ -108,8 +100,8 @@ dk.interpret.plots.plot_contributions(images[:3], both)
 # %% [markdown]
 # ## Why this class and not the next one?
 #
-# The difference of two logits is a sum of pixels as well. Here is what decided between
-# the class the network chose and its second choice.
+# The difference of two logits is a sum over the pixels as well. This sum shows what
+# decided between the class that the network chose and its second choice.
 
 # %%
 second = np.argsort(logits, axis=1)[:, -2]
@@ -129,10 +121,10 @@ plt.show()
 # %% [markdown]
 # ## Check it by hand
 #
-# The two halves are Keras models of their own, so the claim needs no trust in
-# `explain`. Take a picture's gates; take one pixel away from what the *value network*
-# is fed, and leave the gates as they are. The logit must fall by that pixel's
-# contribution. We try every pixel of one picture.
+# The two halves are Keras models of their own, so the claim can be checked without
+# `explain`. Compute the gates of a picture. Set one pixel of the *value network's*
+# input to zero and keep the gates. The logit must fall by the contribution of this
+# pixel. We try every pixel of one picture.
 
 # %%
 picture = images[:1]
@@ -153,12 +145,12 @@ figure, axes = plt.subplots(figsize=(4, 3.6), layout="constrained")
 axes.plot(contribution, fall, ".")
 axes.axline((0, 0), slope=1, color="gray", linewidth=0.8)
 axes.set_xlabel("contribution of a pixel")
-axes.set_ylabel("what the logit loses without it")
+axes.set_ylabel("fall of the logit without this pixel")
+axes.set_title("Contribution and effect agree")
 plt.show()
 # %% [markdown]
-# What this does *not* say: that the network would answer the same way about a picture
-# without that pixel. Other pixels could open other gates. How the gates depend on the
-# picture is the other half of the story, told in notebook 05.
+# This does *not* say what the network would answer for a picture without that pixel:
+# other gates could open. Notebook 05 shows how the gates depend on the picture.
 #
 # From a terminal, `dlgn-keras explain dlgn_fc_mnist seven.png --out report.html` writes
 # all of this, the largest paths and the gates to one page.

@@ -11,39 +11,32 @@
 # %% [markdown]
 # # 04 The neural path kernel
 #
-# A network of gated layers is a sum over *paths*: from an input pixel through one unit
-# of every layer to the output. A path counts for an input $x$ if all its gates are
-# open. So every input has a long vector with one entry per path,
+# The output of a gated network is a sum over *paths*: each path runs from an input
+# pixel through one unit of every layer to the output. A path counts for an input $x$ if
+# all its gates are open. So every input has a long vector with one entry for each path,
 #
 # $$\phi_x(p) = x[\text{start of } p] \cdot \prod_l G_l(x)[\text{unit of } p],$$
 #
-# its *neural path feature*, and the output is $\langle \phi_x, v\rangle$, where $v(p)$
-# is the product of the weights along $p$. How alike two inputs are to the gates is the
-# *neural path kernel*
+# its *neural path feature*. The output is $\langle \phi_x, v\rangle$, where $v(p)$ is
+# the product of the weights along $p$. The *neural path kernel* measures how alike two
+# inputs are to the gates:
 #
 # $$H(x, x') = \langle \phi_x, \phi_{x'}\rangle .$$
 #
-# No weight of the value network is in it. There are far too many paths to list, but
-# the sum can be done layer by layer, exactly.
+# No weight of the value network enters. There are far too many paths to list, but the
+# sum can be computed layer by layer, exactly.
 #
-# **Claim.** The architecture shows in the kernel: pooling over positions makes it blind
-# to shifts, and skip connections make it the sum of the kernels of all sub-networks.
+# **Claim.** The architecture shows in the kernel. Pooling over positions makes the
+# kernel blind to shifts. Skip connections make it the sum of the kernels of all
+# sub-networks.
 
 # %%
 import os
-import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # or "jax", or "torch"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SEED = 0
-FAST = "DLGN_FAST" in os.environ  # less data and time, to check that it runs
-
-# %%
-if "google.colab" in sys.modules:  # elsewhere it is installed already
-    import subprocess
-
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "dlgn-keras"]
-    subprocess.run(command, check=True)
+FAST = "DLGN_FAST" in os.environ  # the tests run on less data
 
 # %%
 import itertools
@@ -60,10 +53,10 @@ digits = dk.data.load("digits").take(num_train=100 if FAST else 300)
 # %% [markdown]
 # ## Dense layers: a product of overlaps
 #
-# With dense layers a path may take any unit of the next layer, so the sum over paths
-# falls apart into one factor per layer: the pixels' inner product, times how many open
-# gates two inputs share, layer after layer. That fits in three lines of NumPy, from
-# nothing but `net.gates(x)`.
+# In dense layers a path can take any unit of the next layer, so the sum over paths is a
+# product with one factor for each layer: the inner product of the pixels, times the
+# number of open gates that the two inputs share in each layer. That is three lines of
+# NumPy on `net.gates(x)`.
 
 # %%
 net = dk.DLGN(
@@ -87,10 +80,10 @@ print("largest relative difference:", np.abs(kernel / by_hand - 1).max())
 # %% [markdown]
 # ## Convolution and pooling: blind to shifts
 #
-# Take four convolutions that treat the image as a torus (`padding="circular"`: what
-# leaves on the right comes in on the left) and average over all positions at the end.
-# Shift a picture around the torus, in all 64 ways, and ask for its kernel with another
-# picture that stays. With zeros as padding, the border is in the way.
+# Take four convolutions that treat the image as a torus (`padding="circular"`: the
+# right border is joined to the left one) and average over all positions at the end.
+# Shift a picture around the torus, in all 64 ways, and compute its kernel with another
+# picture that stays. Padding with zeros, at the border, breaks the symmetry.
 
 # %%
 kernels = {}
@@ -110,15 +103,15 @@ for padding in ("circular", "same"):
 
 figure, axes = plt.subplots(1, 4, figsize=(10, 2.6), layout="constrained")
 axes[0].imshow(still[0, ..., 0], cmap="gray")
-axes[0].set_title("x, stays")
+axes[0].set_title("x stays")
 axes[1].imshow(x[7, ..., 0], cmap="gray")
-axes[1].set_title("x', is shifted")
+axes[1].set_title("x' is shifted")
 for place, (padding, values) in zip(axes[2:], kernels.items(), strict=True):
     shown = place.imshow(
         (values / values.mean()).reshape(8, 8), cmap="cividis", vmin=0.8, vmax=1.2
     )
-    place.set_title(f"H(x, shifted x')\npadding {padding!r}")
-figure.colorbar(shown, ax=axes[2:], label="relative to the mean")
+    place.set_title(f"kernel for each shift\npadding {padding!r}")
+figure.colorbar(shown, ax=axes[2:], label="kernel / its mean")
 for place in axes:
     place.set_xticks([])
     place.set_yticks([])
@@ -127,11 +120,11 @@ plt.show()
 # %% [markdown]
 # ## Skip connections: an ensemble
 #
-# Now a residual network of dense layers: a first layer, and four blocks $z + f(z)$.
-# Every path has a choice in each block: through it, or past it. That makes 16
-# *sub-networks*, one for each set $J$ of blocks that are kept, and a path belongs to
-# exactly one of them. So the kernel must be a sum over the sub-networks, with no mixed
-# terms. Each sub-network is a plain chain of dense layers, whose kernel we know.
+# Now a residual network of dense layers: a first layer, and four blocks $z + f(z)$. In
+# each block a path runs either through $f$ or past it. That makes 16 *sub-networks*,
+# one for each set of blocks that are kept, and each path belongs to exactly one of
+# them. So the kernel must be a sum over the sub-networks, without mixed terms. Each
+# sub-network is a chain of dense layers, whose kernel we know.
 
 # %%
 blocks = 4
@@ -173,17 +166,18 @@ print(f"{len(members)} sub-networks,", end=" ")
 print("largest relative difference:", np.abs(ensemble / whole - 1).max())
 
 # %% [markdown]
-# Which of them matter? Here is each sub-network's share of the kernel's trace. The
-# kernel is *normalised* (the sums over units are means), as in the picture of wide
-# networks. A block that is kept brings in a factor below one, its share of open gates.
+# Which of them matter? The picture shows the share of each sub-network in the trace of
+# the kernel (the sum of its diagonal). The kernel is *normalised*: sums over units are
+# means. A block that is kept contributes a factor below one, its share of open gates.
 
 # %%
 shares = {kept: np.trace(member) / np.trace(whole) for kept, member in members.items()}
 figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
 labels = ["".join(str(block + 1) for block in kept) or "none" for kept in shares]
 axes.bar(labels, [100 * share for share in shares.values()], color="tab:blue")
+axes.set_title("How much each sub-network adds to the kernel")
 axes.set_xlabel("blocks that are kept")
-axes.set_ylabel("share of the trace, %")
+axes.set_ylabel("share of the kernel's trace, %")
 axes.tick_params(axis="x", rotation=45)
 plt.show()
 
@@ -191,7 +185,7 @@ plt.show()
 # ## The claim
 #
 # Both identities hold to the precision of the gates, which are single precision
-# numbers; and zero padding, the control, breaks the first.
+# numbers. Zero padding, the control, breaks the first identity.
 
 # %%
 circular, same = kernels["circular"], kernels["same"]

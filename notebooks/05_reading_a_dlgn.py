@@ -11,34 +11,26 @@
 # %% [markdown]
 # # 05 Reading a DLGN
 #
-# In a ReLU network, when does a unit of the fifth layer switch on? It depends on what
-# the units of the four layers below did, and on what those below them did. In a DLGN it
-# does not: the gating network is a chain of linear maps, and a chain of linear maps is
-# one linear map. So each gate, however deep, asks one question of the picture,
+# In a ReLU network, when does a unit of the fifth layer switch on? That depends on
+# which units of the four layers below are on. In a DLGN it does not: the gating network
+# is a chain of linear maps, and a chain of linear maps is one linear map. So each gate,
+# however deep, asks one question about the picture,
 #
 # $$ V \cdot x + c > 0\,? $$
 #
-# The answer is a *half-space* of the input space, its border a *hyperplane*, and $V$ is
-# a picture: the filter this gate looks through.
+# The pictures with the answer yes form a *half-space* of the input space. Its border is
+# a *hyperplane*, and $V$ is itself a picture: the filter of this gate.
 #
 # **Claim.** Every gate of a trained DLGN, at every depth, is a half-space of the input
-# space that is known in closed form; a ReLU network's are not.
+# space that is known in closed form. The gates of a ReLU network are not.
 
 # %%
 import os
-import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # or "jax", or "torch"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SEED = 0
-FAST = "DLGN_FAST" in os.environ  # less data and time, to check that it runs
-
-# %%
-if "google.colab" in sys.modules:  # elsewhere it is installed already
-    import subprocess
-
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "dlgn-keras"]
-    subprocess.run(command, check=True)
+FAST = "DLGN_FAST" in os.environ  # the tests run on less data
 
 # %%
 import keras
@@ -52,9 +44,9 @@ keras.utils.set_random_seed(SEED)
 # %% [markdown]
 # ## Filters
 #
-# A DLGN from the zoo, five layers of 128 units on MNIST. `gate_filters` multiplies the
-# gating network out. Here are the strongest filters of the first and of the last layer,
-# both as pictures of the size of the input.
+# We load a DLGN from the zoo, five layers of 128 units, trained on MNIST.
+# `all_gate_filters` multiplies the layers of the gating network. The pictures show the
+# strongest filters of the first and of the last layer, in the size of the input.
 
 # %%
 net = dk.DLGN.from_preset("dlgn_fc_mnist")
@@ -66,9 +58,9 @@ dk.interpret.plots.plot_filters(filters["dense_5"])
 
 # %% [markdown]
 # The strongest filters of the last layer look like one filter and its negative. They
-# nearly are: a chain of linear maps prefers a few directions, more so with each layer.
-# The effective rank of a layer says how many directions its 128 filters spread over,
-# as if all were equally strong.
+# nearly are: a chain of linear maps prefers a few directions, and more so with each
+# layer. The effective rank says in how many directions, if all were equally strong, the
+# 128 filters of a layer lie.
 
 # %%
 for site, found in filters.items():
@@ -76,8 +68,8 @@ for site, found in filters.items():
     print(f"{site}: {dk.kernels.effective_rank(rows.T @ rows):.1f}")
 
 # %% [markdown]
-# Do these filters tell the truth? For any picture, filter times pixels plus offset must
-# be what the network itself computes, layer by layer. Real digits and pure noise:
+# Are these filters right? For every picture, filter times pixels plus offset must equal
+# the number that the network itself computes. We test real digits and pure noise:
 
 # %%
 golden = np.load(dk.presets()["dlgn_fc_mnist"].folder / "golden.npz")["inputs"]
@@ -94,47 +86,45 @@ for site, measured in net.pre_activations(images).items():
 # %% [markdown]
 # ## Spectra
 #
-# A filter can be asked which spatial frequencies it listens to. Fine detail is at the
-# rim of these pictures, slow changes in the middle.
+# To which spatial frequencies does a filter respond? In these pictures the middle
+# stands for slow changes and the border for fine detail.
 
 # %%
 dk.interpret.plots.plot_spectrum(dk.interpret.spectrum(net, "dense_5"), units=4)
 
 # %% [markdown]
-# Training shapes them: the random filters a DLGN starts with listen to all
-# frequencies alike, the trained ones prefer slow changes, the strokes of digits.
+# Training shapes the filters. The random filters of an untrained DLGN respond to all
+# frequencies alike; the trained ones prefer slow changes, such as the strokes of
+# digits.
 
 # %%
 start = dk.DLGN.from_preset("dlgn_fc_mnist", load_weights=False)
 edges = np.linspace(0, 0.5, 11)  # cycles per pixel
 
-
-def radial(model, site):
-    """Power per frequency, whatever the direction, as a share of the sum."""
-    found = dk.interpret.spectrum(model, site, size=28)
-    radius = np.hypot(*np.meshgrid(*found.frequencies, indexing="ij"))
-    power = (found.magnitude**2).sum(axis=(-2, -1))
-    ring = np.digitize(radius, edges)
-    means = np.array([power[ring == k].mean() for k in range(1, len(edges))])
-    return means / means.sum()
-
-
 figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
 for k, site in enumerate(["dense_1", "dense_3", "dense_5"]):
-    axes.stairs(radial(start, site), edges, color=f"C{k}", linestyle=":")
-    axes.stairs(radial(net, site), edges, color=f"C{k}", label=site)
+    for model, line in {start: ":", net: "-"}.items():
+        found = dk.interpret.spectrum(model, site, size=28)
+        radius = np.hypot(*np.meshgrid(*found.frequencies, indexing="ij"))
+        power = (found.magnitude**2).sum(axis=(-2, -1))
+        ring = np.digitize(radius, edges)
+        power = np.array([power[ring == k].mean() for k in range(1, len(edges))])
+        axes.stairs(100 * power / power.sum(), edges, color=f"C{k}", linestyle=line)
+    axes.plot([], [], color=f"C{k}", label=f"layer {site[-1]}")
 axes.plot([], [], "k:", label="before training")
-axes.set_xlabel("cycles per pixel")
-axes.set_ylabel("share of the power")
+axes.set_title("Which frequencies the filters of a layer respond to")
+axes.set_xlabel("frequency, cycles per pixel")
+axes.set_ylabel("share of the power, %")
+axes.set_ylim(bottom=0)
 axes.legend()
 plt.show()
 
 # %% [markdown]
 # ## Hyperplanes
 #
-# All borders together are a list of hyperplanes, and the data lies somewhere among
-# them. On the small digits, with 4 layers of 64 units: 256 hyperplanes in 64
-# dimensions. `margins` says how far each picture is from each of them.
+# The borders of all gates are a list of hyperplanes. A DLGN of 4 layers of 64 units on
+# the small digits has 256 hyperplanes in 64 dimensions. `margins` says how far each
+# picture is from each of them.
 
 # %%
 small = dk.DLGN.from_preset("dlgn_fc_digits")
@@ -148,9 +138,9 @@ dk.interpret.plots.plot_margins(dk.interpret.margins(small, digits.x_test))
 # ## A slice through the input space
 #
 # Put a plane through three test pictures, a 0, a 1 and a 7, and look at a small window
-# in their midst: these are the pieces into which the gates cut it. In the DLGN every
-# cut runs straight through. In its ReLU twin the cuts of later layers bend wherever
-# they meet an earlier one: its gates are no half-spaces.
+# between them. The gates cut it into pieces. In the DLGN every cut is a straight line.
+# In its ReLU twin the cuts of later layers bend where they meet an earlier cut: its
+# gates are not half-spaces.
 
 # %%
 twin = dk.DNN.from_preset("dnn_fc_digits")
@@ -170,10 +160,10 @@ dk.interpret.plots.plot_regions(slices["DNN"])
 # %% [markdown]
 # ## The claim
 #
-# The pre-activations of the DLGN follow from its filters at every site, so that its
-# gates are known before the network is run. A gate is a half-space only if the middle
-# of two pictures at which it is closed is closed as well, and likewise for open: of all
-# gates and pairs of test pictures we count the exceptions, in both networks.
+# The filters give the pre-activations of the DLGN at every site, so its gates are known
+# without running the network. If a gate is a half-space and closed for two pictures, it
+# is closed for their mean as well, and likewise if it is open. Over all gates and pairs
+# of test pictures we count the exceptions, in both networks.
 
 # %%
 x = digits.x_test[:100].astype("float32")

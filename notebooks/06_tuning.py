@@ -11,33 +11,25 @@
 # %% [markdown]
 # # 06 Tuning
 #
-# Every gate of a DLGN is $\sigma(\beta q)$, and nobody tells you the slope $\beta$, nor
-# the width of the network, nor the learning rate. `dk.tuning` looks for them with
-# KerasTuner's algorithms, and answers two complaints one hears about such searches:
-# that the winner cannot be made again, and that it is worse when it is.
+# Every gate of a DLGN is $\sigma(\beta q)$. Which slope $\beta$ is good, which width,
+# which learning rate? `dk.tuning` searches with KerasTuner's algorithms, and answers
+# two common complaints about such searches: nobody can train the winner again, and if
+# somebody can, it scores worse.
 #
-# Here every trial is a *recipe*, plain data that says all about a run. And the winner
-# is trained again with other seeds, since the best of many trials was also a lucky one.
+# Here every trial is a *recipe*, plain data that says all about a run. The winner is
+# trained again with other seeds, because the best of many trials was also a lucky one.
 # Only these runs see the test set, once.
 #
-# **Claim.** A trial is its recipe: running the winner's again gives its score to the
-# last digit. What it is worth is told by other seeds.
+# **Claim.** A trial is its recipe: training the winner's recipe again gives the same
+# score to the last digit. Other seeds show what the recipe is worth.
 
 # %%
 import os
-import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # or "jax", or "torch"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SEED = 0
-FAST = "DLGN_FAST" in os.environ  # less data and time, to check that it runs
-
-# %%
-if "google.colab" in sys.modules:  # elsewhere it is installed already
-    import subprocess
-
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "dlgn-keras"]
-    subprocess.run(command, check=True)
+FAST = "DLGN_FAST" in os.environ  # the tests run on less data
 
 # %%
 import tempfile
@@ -53,11 +45,11 @@ from dlgn_keras import tuning
 keras.utils.set_random_seed(SEED)
 
 # %% [markdown]
-# ## What is open
+# ## The search space
 #
-# A search space is plain data: a list is a choice, `min` and `max` a range. Its names
-# are fields of a recipe, and the sizes of the skeleton. What is not in the space stays
-# as given here. A fifth of the training data is held out to score the trials.
+# A search space is plain data: a list is a choice, `min` and `max` give a range. Its
+# names are fields of a recipe and sizes of the skeleton. All other fields stay as given
+# here. A fifth of the training data is held out to score the trials.
 
 # %%
 hypermodel = tuning.GatedHyperModel(
@@ -77,8 +69,8 @@ hypermodel = tuning.GatedHyperModel(
 # %% [markdown]
 # ## Search
 #
-# The folder keeps everything. A search can be killed at any moment, and the same call
-# goes on: below it is asked for a few trials first, and for more later.
+# The folder keeps everything. If a search is killed, the same call goes on. Below, the
+# first call asks for a few trials, the second for more.
 
 # %%
 few, many = (1, 2) if FAST else (4, 16)
@@ -100,7 +92,8 @@ for axes, name in zip(all_axes, ["beta", "learning_rate"], strict=True):
         rows = [row for row in found.rows if row["hp:width"] == width]
         values = [row[f"hp:{name}"] for row in rows]
         axes.semilogx(values, [100 * row["score"] for row in rows], mark, label=width)
-    axes.set_xlabel(name)
+    axes.set_xlabel({"beta": "slope of the gates, beta"}.get(name, "learning rate"))
+figure.suptitle("One mark for each trial")
 all_axes[0].set_ylabel("validation accuracy, %")
 all_axes[1].legend(title="width")
 plt.show()
@@ -108,8 +101,8 @@ plt.show()
 # %% [markdown]
 # ## The winner, again
 #
-# Its recipe is an ordinary one: save it, read it, train it, on the command line with
-# `dlgn-keras train best.json`.
+# Its recipe is an ordinary one. On the command line, `dlgn-keras train best.json`
+# trains it.
 
 # %%
 print({name: found.best_row[f"hp:{name}"] for name in hypermodel.space})
@@ -118,8 +111,8 @@ print("score in the search", found.score, "and again", again.validation_accuracy
 
 # %% [markdown]
 # With other seeds for the weights and the order of the data, the same recipe gives
-# other figures. Their mean is what to expect of it, and their test accuracies are the
-# ones to quote.
+# other figures. Their mean is what to expect of the recipe. Quote their test
+# accuracies.
 
 # %%
 others = {
@@ -130,8 +123,8 @@ for part, shares in others.items():
     print(f"{part}: {shares.mean():.2f} % ± {shares.std():.2f}", shares.round(2))
 
 # %% [markdown]
-# On many machines the same call is made once with `role="chief"` and everywhere else
-# with `role="worker"`; on the command line it is `dlgn-keras tune`.
+# On many machines, one of them makes this call with `role="chief"` and the others with
+# `role="worker"`. The command is `dlgn-keras tune`.
 #
 # ## The claim
 

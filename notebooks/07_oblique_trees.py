@@ -11,33 +11,27 @@
 # %% [markdown]
 # # 07 Oblique trees
 #
-# A decision tree that asks one feature at a time ("is $x_3$ above 2?") is easy to read,
-# and bad at boundaries that run across the features. An *oblique* tree asks about
-# weighted sums, "is $w \cdot x + b$ above 0?", and those are hard to find: nobody knows
-# which of the endless many to try.
+# A decision tree that asks about one feature at a time ("is $x_3$ above 2?") is easy to
+# read, and bad at boundaries that run across the features. An *oblique* tree asks about
+# weighted sums, "is $w \cdot x + b$ above 0?". Good questions of this kind are hard to
+# find, because there are infinitely many.
 #
-# The gates of a DLGN ask exactly such questions (notebook 05), and they are found by
-# gradient descent. If the labels come from an oblique tree, training moves the gates'
-# hyperplanes to its nodes. So let a DLGN learn the labels, and read the tree off.
+# The gates of a DLGN ask exactly such questions (notebook 05), and gradient descent
+# finds them. If the labels come from an oblique tree, training moves the gates'
+# hyperplanes to the questions of the tree. So let a DLGN learn the labels, and read the
+# tree off.
 #
-# **Claim.** A DLGN's gates find the questions of the tree behind the labels; the tree
-# that is read off answers new points better than an axis-parallel tree by far.
+# **Claim.** The gates of a DLGN find the questions of the tree behind the labels. The
+# tree that is read off classifies new points far better than a tree that asks about one
+# feature at a time.
 
 # %%
 import os
-import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # or "jax", or "torch"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SEED = 0
-FAST = "DLGN_FAST" in os.environ  # less data and time, to check that it runs
-
-# %%
-if "google.colab" in sys.modules:  # elsewhere it is installed already
-    import subprocess
-
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "dlgn-keras"]
-    subprocess.run(command, check=True)
+FAST = "DLGN_FAST" in os.environ  # the tests run on less data
 
 # %%
 import keras
@@ -63,8 +57,8 @@ x_train, y_train, x_test, y_test = x[:number], y[:number], x[number:], y[number:
 print(truth.to_text())
 
 # %% [markdown]
-# scikit-learn's tree, which asks about one feature at a time, may grow as deep as it
-# likes. On test points:
+# scikit-learn's tree asks about one feature at a time. Its depth is not limited. On
+# test points:
 
 # %%
 cart = DecisionTreeClassifier(random_state=SEED).fit(x_train, y_train)
@@ -74,8 +68,8 @@ print(f"{scores['axis-parallel tree']:.1%} right, with {cart.get_n_leaves()} lea
 # %% [markdown]
 # ## A DLGN learns them
 #
-# Its value network is fed all ones here, as in the paper: all it knows of a point are
-# the gates, that is, on which side of the hyperplanes the point lies.
+# As in the paper, the input of the value network is all ones: it knows of a point only
+# on which side of each hyperplane the point lies.
 
 # %%
 net = dk.DLGN(
@@ -99,11 +93,11 @@ scores["DLGN"] = net.evaluate(x_test, y_test, verbose=0)[1]
 print(f"{scores['DLGN']:.1%} right")
 
 # %% [markdown]
-# ## The gates have gone to the nodes
+# ## The gates have moved to the nodes
 #
-# For every node of the true tree: how far is the nearest of the 48 gate hyperplanes?
-# 0 is the same hyperplane, 1.41 is a right angle. The network was never told that there
-# is a tree.
+# For each node of the true tree, how far is the nearest of the 48 gate hyperplanes? The
+# distance 0 means the same hyperplane, 1.41 a right angle. The network saw only points
+# and labels, not the tree.
 
 # %%
 after = dk.interpret.node_distances(dk.interpret.hyperplanes(net), truth)
@@ -115,17 +109,18 @@ axes.bar(nodes + 0.2, after.nearest, 0.4, label="after", color="tab:orange")
 axes.set_xticks(nodes)
 axes.set_xlabel("node of the true tree")
 axes.set_ylabel("distance of the nearest gate")
+axes.set_title("Training moves gates to the questions of the tree")
 axes.legend()
 plt.show()
 
 # %% [markdown]
 # ## Read the tree off
 #
-# `oblique_tree` looks for the root among the gates' hyperplanes, sends the points to
-# either side, and goes on. `choose="fit"` takes the hyperplane that best explains the
-# labels at a node; `refine` then fits the hyperplanes to the points in a few sweeps.
-# (Without these options it follows the published procedure, which trains a new DLGN at
-# each node.)
+# `oblique_tree` chooses the root among the gates' hyperplanes, splits the points by it
+# and treats both parts in the same way. `choose="fit"` takes the hyperplane that
+# explains the labels at a node best; `refine` then fits all hyperplanes to the points
+# in a few sweeps. (Without these options it follows the published procedure, which
+# trains a new DLGN at each node.)
 
 # %%
 tree = dk.interpret.oblique_tree(
@@ -138,7 +133,7 @@ print(tree.to_text())
 dk.interpret.plots.plot_tree(tree, x_test, y_test)
 
 # %% [markdown]
-# Compare the questions with those of the true tree above: the same weights, up to a
+# Compare the questions with those of the true tree above: the weights agree, up to a
 # sign that swaps "no" and "yes".
 #
 # ## The claim

@@ -11,29 +11,21 @@
 # %% [markdown]
 # # 08 Bring your own network
 #
-# You have a Keras model with ReLUs, trained long ago. You need not build it again to
-# take it apart: `dk.disentangle` reads any functional Keras model and gives its *dual*,
-# a gating network that decides which units are on, beside a value network that is a
-# linear map once they are decided.
+# You have a trained Keras model with ReLUs. To take it apart you do not have to build
+# it again: `dk.disentangle` reads any functional Keras model and returns its *dual*, a
+# gating network that decides which units are on, beside a value network that is affine
+# once the gates are known.
 #
-# **Claim.** The dual of a trained Keras model answers as the model does, and takes each
-# of its answers apart into pixels, exactly.
+# **Claim.** The dual of a trained Keras model gives the same answers, and splits each
+# answer into contributions of the pixels, exactly.
 
 # %%
 import os
-import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # or "jax", or "torch"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SEED = 0
-FAST = "DLGN_FAST" in os.environ  # less data and time, to check that it runs
-
-# %%
-if "google.colab" in sys.modules:  # elsewhere it is installed already
-    import subprocess
-
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "dlgn-keras"]
-    subprocess.run(command, check=True)
+FAST = "DLGN_FAST" in os.environ  # the tests run on less data
 
 # %%
 import warnings
@@ -50,8 +42,8 @@ keras.utils.set_random_seed(SEED)
 # %% [markdown]
 # ## A model as you would write it
 #
-# Convolutions, batch norm, a residual connection, max pooling, dropout: plain Keras,
-# nothing of this library. Only the data are from here, scikit-learn's digits.
+# Convolutions, batch norm, a residual connection, max pooling and dropout, in plain
+# Keras. Only the loader of scikit-learn's digits is from this library.
 
 # %%
 digits = dk.data.load("digits")
@@ -80,8 +72,8 @@ accuracy = {"yours": model.evaluate(digits.x_test, digits.y_test, verbose=0)[1]}
 # %% [markdown]
 # ## Its dual
 #
-# One line. The dual is a Keras model too, with gates at the same places: one for each
-# ReLU, and for max pooling gates that select the largest entry of each window.
+# One line makes it. The dual is a Keras model too, with gates at the same places: one
+# for each ReLU, and for max pooling gates that select the largest entry of each window.
 
 # %%
 dual = dk.disentangle(model)
@@ -95,9 +87,9 @@ print("largest difference of the logits:", np.abs(again - logits).max())
 # %% [markdown]
 # ## Taken apart
 #
-# All that notebook 02 did with a network from the zoo works with yours as well: the
-# contributions of the pixels and a bias, which comes from biases and batch norm,
-# make the logit.
+# Everything that notebook 02 does with a network from the zoo works with yours as well:
+# the contributions of the pixels and a bias, which comes from biases and batch norm,
+# sum to the logit.
 
 # %%
 few = digits.x_test[:3]
@@ -107,10 +99,10 @@ dk.interpret.plots.plot_contributions(few, found)
 # %% [markdown]
 # ## As a DLGN
 #
-# `family="dlgn"` makes the gating network linear: its ReLUs go, its max pooling becomes
-# average pooling, of which a warning tells. That is no longer your model, so its
-# answers get worse at first. But training can start from there, and each gate of what
-# comes out is a half-space of the input (notebook 05).
+# `family="dlgn"` makes the gating network linear: it drops the ReLUs and replaces max
+# pooling by average pooling, with a warning. That is no longer your model, so its
+# accuracy falls at first. But training can start from there, and each gate of the
+# trained DLGN is a half-space of the input (notebook 05).
 
 # %%
 with warnings.catch_warnings(record=True) as told:
@@ -128,10 +120,12 @@ axes.bar_label(bars, fmt="%.1f")
 axes.invert_yaxis()
 axes.set_xlim(0, 110)
 axes.set_xlabel("test accuracy, %")
+axes.set_title("Your model, and the DLGN made of it")
 plt.show()
 
 # %% [markdown]
-# What cannot be converted is named with the reason, before anything is built:
+# If a layer cannot be converted, the error names it and gives the reason, before
+# anything is built:
 
 # %%
 odd = keras.Sequential(

@@ -9,40 +9,31 @@
 # ---
 
 # %% [markdown]
-# # 09 Is the DLGN a universal spectral approximator?
+# # 09 Waves: which frequencies does a DLGN learn?
 #
-# Can two stacks of linear maps, one of which switches the other, make any function,
-# the fast changing ones too? ReLU networks can, but they learn slow waves long before
-# fast ones, their well known *spectral bias*. A DLGN's gates are half-spaces of the
-# input: unlike a ReLU network's they cannot fold. That might cost it the fast waves.
+# ReLU networks can approximate any function, but they learn slow waves long before fast
+# ones: this is their well known *spectral bias*. The gates of a DLGN are half-spaces of
+# the input. Those of a ReLU network can fold, those of a DLGN cannot. Does that cost it
+# the fast waves? Is a DLGN a *universal spectral approximator*?
 #
-# We ask by measuring. A signal is the sum of waves of growing frequency, all of the
-# same strength. Each of the three families learns it, with as many parameters and as
-# many steps, and we watch how much of each wave is still missing.
+# We measure it. A signal is the sum of waves of growing frequency, all of the same
+# strength. Each of the three families learns it with about as many parameters and the
+# same number of steps, and we record how much of each wave is still missing.
 #
 # **Claim.** In these measurements, in one dimension and in two, a DLGN learns every
-# wave, the slow ones first, and no worse than the ReLU network; and the neural path
-# kernels of all three families have some weight at every frequency measured, less at
-# higher ones.
+# wave, the slow ones first, and no worse than the ReLU network. The neural path kernels
+# of all three families have some weight at every frequency measured, and less at higher
+# ones.
 #
-# That is what is measured, for these sizes and signals. It is no proof that it holds
-# for all.
+# The measurements hold for these sizes and signals. They prove nothing about others.
 
 # %%
 import os
-import sys
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")  # or "jax", or "torch"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SEED = 0
-FAST = "DLGN_FAST" in os.environ  # less data and time, to check that it runs
-
-# %%
-if "google.colab" in sys.modules:  # elsewhere it is installed already
-    import subprocess
-
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "dlgn-keras"]
-    subprocess.run(command, check=True)
+FAST = "DLGN_FAST" in os.environ  # the tests run on less data
 
 # %%
 import keras
@@ -58,9 +49,9 @@ rng = np.random.default_rng(SEED)
 # ## The signal
 #
 # Points on a circle, at the angles $\theta$, and waves $\cos(k\theta + \varphi_k)$ with
-# $k$ from 1 to 32. What is left of a wave in a residual $r$ is its Fourier amplitude,
-# $\frac{2}{n} |\sum_\theta r(\theta)\, e^{-ik\theta}|$: 1 before learning, 0 when the
-# wave is learnt.
+# $k$ from 1 to 32. The Fourier amplitude of the residual $r$, $\frac{2}{n} |\sum_\theta
+# r(\theta)\, e^{-ik\theta}|$, says how much of a wave is missing: 1 before learning, 0
+# when the wave is learnt.
 
 # %%
 frequencies = [1, 2, 4, 8, 16, 32]
@@ -73,9 +64,9 @@ signal = (phases * waves).real.sum(axis=0)
 # %% [markdown]
 # ## Three families, one budget
 #
-# A DGN or a DLGN has two networks, so the ReLU network is made wider until it has as
-# many parameters. Everyone gets the same steps of Adam on the whole signal, and the
-# better of two learning rates: this is about fitting, no test set is there to spoil.
+# A DGN or a DLGN has two networks, so the ReLU network is wider, to have as many
+# parameters. All get the same number of Adam steps on the whole signal, and the better
+# of two learning rates. This is about fitting: there is no test set.
 
 # %%
 width = {"DNN": 91, "DGN": 64, "DLGN": 64}
@@ -93,7 +84,7 @@ def make(name, seed):
 
 
 def learn(model, x, signal, waves, rate):
-    """Fit, and return what is missing of each wave: (epochs + 1, waves)."""
+    """Fit, and return how much of each wave is missing: (epochs + 1, waves)."""
     model.compile(keras.optimizers.Adam(rate), "mse")
     many_x, many_y = np.tile(x, (steps, 1)), np.tile(signal, steps)[:, None]
     missing = []
@@ -106,7 +97,7 @@ def learn(model, x, signal, waves, rate):
 
 
 def compare(x, signal, waves, seeds):
-    """Return, by family, the models and what they miss, at the better rate."""
+    """Return {family: (models, missing waves)} at the better learning rate."""
     found = {}
     for name in width:
         runs = []
@@ -135,20 +126,21 @@ for place, (name, (_, missing)) in zip(axes, found.items(), strict=True):
         place.plot(steps * np.arange(epochs + 1), curve, color=colour)
     place.set_title(name)
     place.set_xlabel("steps")
-axes[0].set_ylabel("missing of the wave")
+axes[0].set_ylabel("missing share of the wave")
 figure.legend(axes[0].lines, frequencies, loc="outside right", title="frequency")
 plt.show()
 
 # %% [markdown]
-# Slow waves come first in all three panels. The networks with a gating network of their
-# own are quicker with the fast ones.
+# All three families learn the slow waves first. DGN and DLGN learn the fast ones sooner
+# than the ReLU network.
 #
 # ## What the gates can see: the spectrum of the kernel
 #
-# The *neural path kernel* (notebook 04) says how alike two inputs are to the gates. A
-# value network at fixed gates learns those functions first that have most weight in it.
-# So here is the weight of each frequency, as a share of the kernel's trace, after
-# learning (lines) and before (dots), with hard gates for all.
+# The *neural path kernel* (notebook 04) measures how alike two inputs are to the gates.
+# A value network at fixed gates first learns the functions that have most weight in
+# this kernel. The picture shows the weight of each frequency, as a share of the
+# kernel's trace, after learning (lines) and before (dots), with hard gates for all
+# families.
 
 
 # %%
@@ -179,18 +171,20 @@ for k, (name, share) in enumerate(spectra.items()):
     axes.loglog(all_frequencies, start, ".", color=f"C{k}", markersize=3)
 axes.set_xlabel("frequency k")
 axes.set_ylabel("share of the kernel's trace")
+axes.set_title("The gates respond less to faster waves")
 axes.legend()
 plt.show()
 
 # %% [markdown]
-# Those of DGN and DLGN can hardly be told apart; after learning, the ReLU network's has
-# somewhat more weight at high frequencies. All fall off in the same way. That a DLGN's
-# gates cannot fold does not show here. Nor is it the spectrum alone that decides: the
-# ReLU network has the most weight at the fastest wave, and takes longest to learn it.
+# The kernels of DGN and DLGN are nearly the same. After learning, the kernel of the
+# ReLU network has somewhat more weight at high frequencies. All fall off in the same
+# way: that the gates of a DLGN cannot fold has no visible effect here. The spectrum
+# alone does not decide either: the ReLU network has most weight at the fastest wave,
+# and takes longest to learn it.
 #
 # ## Two dimensions
 #
-# The same on a square, with plane waves of several directions.
+# The same measurement on a square, with plane waves of several directions.
 
 # %%
 grid = np.linspace(-1, 1, 20, endpoint=False)
@@ -217,12 +211,12 @@ plt.show()
 # %% [markdown]
 # ## What was measured
 #
-# For both signals: what the DLGN misses at the end, at the worst frequency, and how it
-# compares with the ReLU network over all; that a fast wave is learnt later than a slow
-# one; and that no family's kernel is blind to a frequency.
+# For both signals: the DLGN learns every wave, and its squared error is below that of
+# the ReLU network. A fast wave is learnt later than a slow one. The kernel of each
+# family has some weight at every frequency.
 #
-# What this does not say: that it stays so for larger networks, for many dimensions, or
-# for data that do not fill the space; nor anything about new points between these.
+# This says nothing about larger networks, about many dimensions, about data that do not
+# fill the space, or about new points between these.
 
 # %%
 for name, result in {"circle": found, "square": planes}.items():

@@ -1,10 +1,10 @@
-"""Write the notebooks: each .ipynb is its .py, executed.
+"""Execute the notebooks: write each .ipynb from the .py file of the same name.
 
     python notebooks/run.py [01_three_twins.py ...]
 
-The .py files (jupytext's percent format) are the source; edit those. Outputs come
-from the full data unless DLGN_FAST=1 is set, which is for trying things out, and from
-the JAX backend, which prints nothing when it starts, unless KERAS_BACKEND is set.
+Edit the .py files (jupytext's percent format). DLGN_FAST=1 runs them on less data, to
+try a change. The backend is JAX, which prints nothing when it starts, unless
+KERAS_BACKEND is set.
 """
 
 import argparse
@@ -27,10 +27,10 @@ def execute(source: Path) -> nbformat.NotebookNode:
     """Return a source as a notebook with its outputs."""
     notebook = jupytext.read(source)
     for k, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{k}"  # else drawn at random: every run would be a change
+        cell.id = f"cell-{k}"  # a random id would make every run a change
     client = nbclient.NotebookClient(notebook, timeout=1800, record_timing=False)
     client.execute(cwd=str(HERE))
-    for cell in notebook.cells:  # what TensorFlow logs when it is loaded, times and all
+    for cell in notebook.cells:  # drop TensorFlow's start-up log, which holds times
         if "outputs" in cell:
             cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
     notebook.metadata.pop("language_info", None)
