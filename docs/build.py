@@ -2,14 +2,15 @@
 
     python docs/build.py [--out site]
 
-README.md becomes the first page. Every page, picture and file that it links to,
-directly or by way of other pages, comes along at its place in the repository. The
+README.md becomes the first page. Every page, notebook, picture and file that it links
+to, directly or by way of other pages, comes along at its place in the repository. The
 reference has one page for each public package, made from the docstrings. Public is
 what a package lists in `__all__`. The build needs no network, and neither do the pages.
 """
 
 import argparse
 import dataclasses
+import json
 import os
 import posixpath
 import re
@@ -31,6 +32,8 @@ HERE = Path(__file__).resolve().parent
 # Docstrings list fields as "name: text" at the margin, further lines indented.
 FIELD = re.compile(r"^(?P<names>[a-z_]\w*(?:, [a-z_]\w*)*): (?P<text>\S.*)$")
 LINK = re.compile(r'(?P<before><(?:a|img)\b[^>]*?(?:href|src)=")(?P<to>[^"]+)')
+COLOUR = re.compile(r"\x1b\[[\d;]*m")  # of a terminal
+FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 NAME = re.compile(r"<code>dk\.(?P<name>\w+(?:\.\w+)*)(?P<rest>[^<]*)</code>")
 
 
@@ -92,9 +95,33 @@ class Page:
     toc: str
 
 
+def notebook(source: str) -> str:
+    """Return a notebook's cells and outputs as Markdown."""
+    parts = []
+    for cell in json.loads(source)["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else _fenced(text))
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {})
+            if "image/png" in data:
+                code = "".join(data["image/png"]).replace("\n", "")
+                parts.append(f'<img alt="" src="data:image/png;base64,{code}">')
+            else:
+                text = "".join(output.get("text") or data.get("text/plain", ""))
+                parts.append(_fenced(COLOUR.sub("", text), "text"))
+    return "\n\n".join(parts)
+
+
+def _fenced(text: str, language: str = "python") -> str:
+    return f"```{language}\n{text.rstrip()}\n```"
+
+
 def read(path: str, root: Path) -> tuple[Page, list[str]]:
-    """Return a Markdown file as a page, and the repository's files that it links to."""
-    html = to_html((root / path).read_text(encoding="utf-8"))
+    """Return a Markdown file or notebook as a page, and the files that it links to."""
+    source = (root / path).read_text(encoding="utf-8")
+    if path.endswith(".ipynb"):
+        source = notebook(source)
+    html = to_html(FRONT_MATTER.sub("", source))
     here = posixpath.dirname(path) or "."
     found: list[str] = []
 
@@ -122,7 +149,7 @@ def place(path: str) -> str:
     folder, name = posixpath.split(path)
     if name == "README.md":
         name = "index.md"
-    return posixpath.join(folder, re.sub(r"\.md$", ".html", name))
+    return posixpath.join(folder, re.sub(r"\.(md|ipynb)$", ".html", name))
 
 
 def collect(root: Path) -> tuple[dict[str, Page], set[str]]:
@@ -132,7 +159,7 @@ def collect(root: Path) -> tuple[dict[str, Page], set[str]]:
     ahead = ["README.md"]
     while ahead:
         path = ahead.pop(0)
-        if not path.endswith(".md"):
+        if not path.endswith((".md", ".ipynb")):
             files.add(path)
         elif path not in pages:
             pages[path], found = read(path, root)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import json
 import posixpath
 import re
 from html.parser import HTMLParser
@@ -101,6 +102,7 @@ def broken(site):
 def test_its_links_lead_somewhere(site):
     assert not list(broken(site))
     assert "docs/guide/kernels.html" in site["index.html"].links
+    assert "01_three_twins.html" in site["notebooks/index.html"].links
     assert "../../dlgn_keras/kernels.html#npk" in site["docs/guide/kernels.html"].links
 
 
@@ -129,6 +131,25 @@ def test_every_page_leads_to_the_guide_and_the_reference(site):
         top = "../" * path.count("/")
         assert {f"{top}index.html", f"{top}dlgn_keras.html"} <= set(site[path].links)
         assert sum("docs/guide/" in link for link in site[path].links) >= 6
+
+
+def test_a_notebook_is_a_page_with_its_outputs():
+    """Its text, code, printed lines and pictures, terminal colours taken out."""
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "text"]},
+        {
+            "cell_type": "code",
+            "source": ["print(1)"],
+            "outputs": [
+                {"text": ["\x1b[1m1\x1b[0m\n"]},
+                {"data": {"image/png": "AAAA\n", "text/plain": "<Figure>"}},
+            ],
+        },
+    ]
+    assert docs.notebook(json.dumps({"cells": cells})) == (
+        "# Title\ntext\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n\n"
+        '<img alt="" src="data:image/png;base64,AAAA">'
+    )
 
 
 def test_pages_need_no_network(out):

@@ -45,7 +45,8 @@ def commands(text):
 
 def parse(arguments):
     """Parse a command without running it; a recipe must be a named one or a file."""
-    parsed = cli._parser().parse_args(arguments)
+    command = arguments[0]
+    parsed = cli._parser(command, cli._module(command)).parse_args(arguments)
     recipe = getattr(parsed, "recipe", "digits")
     assert recipe in dk.training.NAMED or recipe.endswith(".json"), recipe
 
@@ -88,7 +89,7 @@ def test_a_wrong_command_is_seen():
     """Broken twin: an option that does not exist, a recipe that does not."""
     wrong = "```bash\ndlgn-keras train digits --epoks 3\ndlgn-keras train digitz\n```\n"
     option, recipe = commands(wrong)
-    with pytest.raises(SystemExit):
+    with pytest.raises(ValueError, match="epoks"):
         parse(option)
     with pytest.raises(AssertionError, match="digitz"):
         parse(recipe)

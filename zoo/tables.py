@@ -1,4 +1,4 @@
-"""index.json, zoo/README.md and the table of the front page, from the metadata."""
+"""Make index.json, zoo/README.md and the table of the front page from the metadata."""
 
 import json
 from pathlib import Path
@@ -11,17 +11,17 @@ HEAD = """\
 # Zoo
 
 Trained twins: the same skeleton, data and recipe, gated three ways. Each loads in one
-line, `dk.DLGN.from_preset("dlgn_fc_mnist")`, every file compared with its sha256.
+line, `dk.DLGN.from_preset("dlgn_fc_mnist")`, which compares every file with its sha256.
 
-A name is `<variant>_<skeleton>_<data>`; widths and the like are in `config.json`.
-The variants: `dnn`; `dgn`, its gates trained with the values (DLNPF); `dgn_flnpf`, with
-the frozen gates of the trained DNN; `dgn_frnpf`, with frozen random gates; `dlgn`;
-`dlgn_sf`, gates straight from the input. With `_ones` at the end the value network sees
-all ones: what it knows of the image comes through the gates.
+A name is `<variant>_<skeleton>_<data>`; `config.json` has the widths and all other
+options. The variants: `dnn`; `dgn`, gates trained together with the values (DLNPF);
+`dgn_flnpf`, frozen gates copied from the trained DNN; `dgn_frnpf`, frozen random gates;
+`dlgn`; `dlgn_sf`, gates straight from the input. With `_ones` at the end, the value
+network's input is all ones: it knows the image through the gates alone.
 
-`python zoo/build.py [names] --minutes 10` trains what the manifest wants and is not
-here, `dlgn-keras zoo verify --accuracy` measures anew what is, `python zoo/generate.py`
-writes this page.
+`python zoo/build.py [names] --minutes 10` trains presets that the manifest lists and
+the zoo lacks. `dlgn-keras zoo verify --accuracy` measures the presets again.
+`python zoo/generate.py` writes this page.
 
 Accuracies are those after the last epoch, mean ± standard deviation over seeds where
 there are several; the weights in a folder are those of the first seed.
