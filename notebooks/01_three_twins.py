@@ -136,8 +136,8 @@ plt.show()
 # %% [markdown]
 # ## What each model has learnt
 #
-# The models of the last seed colour the plane by their answers. The circles are the true
-# discs; the titles give the mean accuracy.
+# The models of the last seed colour the plane by their answers. The circles are the
+# true discs; the titles give the mean accuracy.
 
 # %%
 ticks = np.linspace(-1, 1, 121, dtype="float32")
