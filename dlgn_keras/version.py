@@ -1,3 +1,3 @@
-"""The version, alone in a file so that a build reads it without importing Keras."""
+"""The version, in a file of its own: a build reads it without importing Keras."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

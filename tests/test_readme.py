@@ -113,3 +113,12 @@ def test_the_picture_is_drawn_by_the_code_above_it():
     shown = re.search(r"!\[.*?\]\((.*?)\)", text)[1]
     assert shown == f"docs/{drawn}"
     assert (ROOT / shown).is_file()
+
+
+def test_the_version_is_the_same_everywhere():
+    dated = re.search(
+        r"^## (\d\S*) \((.*)\)$", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
+    cited = (ROOT / "CITATION.cff").read_text()
+    assert dated[1] == dk.__version__
+    assert f"\nversion: {dated[1]}\ndate-released: {dated[2]}\n" in cited
