@@ -45,6 +45,7 @@ ONCE = (
     "test_backends.py",
     "test_cli.py",
     "test_imports.py",
+    "test_wheel.py",
     "trees",
     "training/test_classifier.py",
     "tuning",

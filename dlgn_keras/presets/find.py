@@ -22,11 +22,15 @@ HEADER = ("name", "test accuracy %", "seeds", "% of DNN", "parameters")
 
 
 def zoo_folders() -> list[Path]:
-    """Return the zoos: those of DLGN_KERAS_ZOO, then the checkout's, then `./zoo`."""
+    """Return the zoos: those of DLGN_KERAS_ZOO, then `./zoo`, then the installed one.
+
+    The installed zoo lies in the package; in a checkout it lies beside the package.
+    """
     given = os.environ.get("DLGN_KERAS_ZOO", "").split(os.pathsep)
     folders = [Path(part).expanduser() for part in given if part]
-    for checkout in (Path(__file__).resolve().parents[2], Path.cwd()):
-        folder = checkout / "zoo"
+    package = Path(__file__).resolve().parents[1]
+    for place in (Path.cwd(), package, package.parent):
+        folder = place / "zoo"
         if (folder / INDEX).is_file() and folder not in folders:
             folders.append(folder)
     return [folder for folder in folders if folder.is_dir()]
@@ -57,8 +61,9 @@ def index_handles() -> dict[str, str]:
 def find(preset: str | os.PathLike[str]) -> Path:
     """Return the folder of a preset, downloaded if it is an address.
 
-    Looks for a folder of that path, then for the name in the zoos, then for the
-    address that a zoo's index.json gives for the name.
+    Looks for a folder of that path, then for the name in the zoos (DLGN_KERAS_ZOO,
+    `./zoo`, the installed one), then for the address that a zoo's index.json gives
+    for the name.
 
     Args:
         preset: name, folder, https://... or hf://owner/repository; an address may
