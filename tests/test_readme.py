@@ -122,3 +122,19 @@ def test_the_version_is_the_same_everywhere():
     cited = (ROOT / "CITATION.cff").read_text()
     assert dated[1] == dk.__version__
     assert f"\nversion: {dated[1]}\ndate-released: {dated[2]}\n" in cited
+
+
+def missing_rooms(text):
+    """Return the paths of a text that neither the repository nor the package has."""
+    for path in re.findall(r"`([\w/]+(?:/|\.py|\.json))`", text):
+        if not any((folder / path).exists() for folder in (ROOT, ROOT / "dlgn_keras")):
+            yield path
+
+
+def test_the_rooms_that_contributing_names_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert text.count("`skeletons/") >= 3
+    assert not [path for path in missing_rooms(text) if path != "site/"]
+    assert list(missing_rooms("`skeletons/stages.py` `skeletons/stagez.py`")) == [
+        "skeletons/stagez.py"
+    ]
