@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "gates": BASE,
     "skeletons": BASE,
     "data": BASE,
-    "presets": BASE | {"data"},
+    "presets": BASE | {"data", "skeletons"},
     "layers": BASE | {"gates", "skeletons"},
     "models": BASE | {"gates", "skeletons", "layers", "data", "presets"},
     "kernels": BASE | {"autodiff", "gates", "skeletons", "layers", "models"},

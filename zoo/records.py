@@ -6,12 +6,13 @@ from typing import Any
 
 from manifest import Entry
 
-from dlgn_keras.data import Dataset
+from dlgn_keras.data import Dataset, class_names
 from dlgn_keras.presets.files import RUNS
 from dlgn_keras.tools.files import read_json
 from dlgn_keras.training import Recipe, Result
 
 CURVES = ("epoch", "loss", "accuracy", "test_accuracy")
+DERIVED = ("value_range", "class_names")
 FAMILY_TEXT = {
     "dnn": "A ReLU network (DNN)",
     "dgn": "A deep gated network (DGN), gating and value network trained together",
@@ -83,6 +84,7 @@ def facts(entry: Entry, recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
     config = recipe.to_config()
     if entry.gates_from:  # the run folder is nobody else's concern
         config["gates_from"] = entry.gates_from
+    limits = dataset.preprocessing.raw_range
     return {
         "description": description(entry),
         "setting": entry.setting,
@@ -91,13 +93,31 @@ def facts(entry: Entry, recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
             "train": len(dataset.y_train),
             "test": len(dataset.y_test),
             "input_shape": list(dataset.input_shape),
-            "raw_range": dataset.preprocessing.to_config()["raw_range"],
+            "raw_range": None if limits is None else list(limits),
             "terms": dataset.terms,
         },
         "recipe": config,
         "command": f"python zoo/build.py {entry.name}",
         "licence": "Apache-2.0 (weights); the data's own terms are above",
     }
+
+
+def known_of_data(data: dict[str, Any], preprocessing: Any) -> dict[str, Any]:
+    """Return a data set's facts with class names and the range the network sees.
+
+    Args:
+        data: name, raw_range and what else is known.
+        preprocessing: the model's map from raw to network inputs.
+    """
+    found = {k: v for k, v in data.items() if k not in DERIVED}
+    values = None
+    if data["raw_range"] is not None:
+        channels = data["input_shape"][-1]
+        ends = preprocessing.apply([[end] * channels for end in data["raw_range"]])
+        values = [round(float(ends.min()), 6), round(float(ends.max()), 6)]
+    terms = found.pop("terms")
+    names = list(class_names(data["name"]))
+    return {**found, "value_range": values, "class_names": names, "terms": terms}
 
 
 def training(runs: list[dict[str, Any]]) -> dict[str, Any]:

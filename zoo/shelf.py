@@ -9,12 +9,13 @@ from typing import Any
 import cards
 import numpy as np
 import records
-from manifest import Entry
+from manifest import Entry, entries
 
 from dlgn_keras.data import Dataset
 from dlgn_keras.presets import from_preset
 from dlgn_keras.presets.files import (
     CARD,
+    CONFIG,
     METADATA,
     PICTURE,
     RUNS,
@@ -22,6 +23,7 @@ from dlgn_keras.presets.files import (
     seal,
     sha256,
 )
+from dlgn_keras.presets.load import build
 from dlgn_keras.presets.verify import NUMBER
 from dlgn_keras.tools.files import write_folder
 from dlgn_keras.training import Recipe, Result
@@ -92,8 +94,12 @@ def described(
     runs = records.read_runs(folder)
     twin = f"dnn_{metadata['setting']}"
     stored = metadata["results"]["stored_weights"]
+    preprocessing = build(folder / CONFIG).preprocessing
+    skeleton = entries()[metadata["name"]].fields["skeleton"]
     return {
         **metadata,
+        "data": records.known_of_data(metadata["data"], preprocessing),
+        "recipe": {**metadata["recipe"], "skeleton": skeleton},
         "results": records.results(runs, stored, twin, twin_mean),
         "training": records.training(runs),
     }

@@ -16,6 +16,7 @@ from dlgn_keras.models.builder import Network, value_model
 from dlgn_keras.presets import from_preset, save_to_preset
 from dlgn_keras.skeletons import Skeleton, check_input_shape, output_shapes
 from dlgn_keras.tools.messages import check_choice, check_count
+from dlgn_keras.tools.numbers import softmax
 
 
 class Site(NamedTuple):
@@ -25,9 +26,22 @@ class Site(NamedTuple):
     shape: tuple[int, ...]
 
 
+class Prediction(NamedTuple):
+    """A class as an answer: its name, its probability, its logit and its number."""
+
+    name: str
+    probability: float
+    logit: float
+    number: int
+
+
 @dataclass
 class Parts:
-    """The parts of a model, in an object that Keras does not track."""
+    """The parts of a model, in an object that Keras does not track.
+
+    `fed` is what the value network is called with, [value input, {site: gates}];
+    None in a DNN, whose layers are the model's own.
+    """
 
     arguments: dict[str, Any]
     sites: tuple[Site, ...]
@@ -35,13 +49,15 @@ class Parts:
     gating_layers: dict[str, keras.layers.Layer]
     value: Network
     views: dict[str, keras.Model] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+    fed: Any = None
 
 
 class BaseModel(keras.Model):
     """What skeleton models and the twins of Keras models share.
 
-    `_parts` needs `arguments`, `sites`, `pre_activations` ({site: tensor}) and
-    `views`.
+    `_parts` needs `arguments`, `sites`, `pre_activations` ({site: tensor}), `views`
+    and `about`.
     """
 
     _parts: Any
@@ -97,10 +113,70 @@ class BaseModel(keras.Model):
             self._parts.views[name] = make()
         return self._parts.views[name]
 
+    # -- origin and answers --------------------------------------------------
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is known of its origin: "preset", "data" and "class_names".
+
+        A preset and a model that `dk.training.fit` trained know it, and saving keeps
+        it; `net.about.update(class_names=[...])` tells any other model.
+        """
+        return self._parts.about
+
+    @property
+    def preset(self) -> str | None:
+        """The name of the preset it was loaded from, or None."""
+        return self.about.get("preset")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes; their numbers where no names are known."""
+        count = self.output_shape[-1]
+        names = tuple(self.about.get("class_names", ()))
+        return names if len(names) == count else tuple(map(str, range(count)))
+
+    def decode_predictions(self, logits: Any, top: int = 3) -> list[list[Prediction]]:
+        """Return the most probable classes of every example, the first one first.
+
+        Args:
+            logits: array (n, classes), as `predict` returns it.
+            top: how many classes per example.
+
+        Raises:
+            ValueError: another shape, or `top` below 1.
+
+        Example:
+            >>> import dlgn_keras as dk
+            >>> net = dk.from_preset("dlgn_fc_digits")
+            >>> images = dk.data.load("digits").x_test[:2]
+            >>> answers = net.decode_predictions(net.predict(images, verbose=0), top=2)
+            >>> [answer[0].name for answer in answers]
+            ['5', '2']
+        """
+        logits = np.asarray(logits)
+        names = self.class_names
+        if logits.ndim != 2 or logits.shape[1] != len(names):
+            raise ValueError(
+                f"`logits` must have shape (n, {len(names)}). "
+                f"Received: logits of shape {logits.shape}."
+            )
+        check_count("top", top)
+        shares = softmax(logits)
+        return [
+            [
+                Prediction(names[k], float(p[k]), float(row[k]), int(k))
+                for k in np.argsort(-row, kind="stable")[:top]
+            ]
+            for row, p in zip(logits, shares, strict=True)
+        ]
+
     # -- saving ------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         config = {**self._parts.arguments, "name": self.name}
+        if self.about:
+            config["about"] = dict(self.about)
         if self.quantized:
             config["quantized"] = True  # `from_config` quantises again
         frozen = [
@@ -114,7 +190,9 @@ class BaseModel(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         config = dict(config)
         frozen, quantized = config.pop("frozen", []), config.pop("quantized", False)
+        about = config.pop("about", {})
         net = cls._made_of(config)
+        net.about.update(about)
         if quantized:
             net.quantize("int8")
         for name in frozen:
@@ -218,6 +296,35 @@ class GatedModel(BaseModel):
                 self._parts.value, self.input_shape[1:], dict(self.sites)
             ),
         )
+
+    def features(self) -> keras.Model:
+        """Return the model before its head: raw inputs -> what the logits are made of.
+
+        It shares the layers with the model: training one trains the other.
+
+        Raises:
+            ValueError: a model whose logits come from a value tensor.
+
+        Example:
+            >>> import dlgn_keras as dk
+            >>> dk.from_preset("dlgn_fc_digits").features().output_shape
+            (None, 64)
+        """
+        if "logits" not in self._parts.value.layers:
+            raise ValueError(
+                "`features` needs a value network: a value tensor makes logits of "
+                f"gates at once. Received: {self.name!r}."
+            )
+        return self.view("features", self._make_features)
+
+    def _make_features(self) -> keras.Model:
+        name = f"{self.name}_features"
+        features = self._parts.value.layers["logits"].input
+        if self._parts.fed is not None:
+            network = self.value_network
+            before = keras.Model(network.input, features, name="value_features")
+            features = before(self._parts.fed)
+        return keras.Model(self.input, features, name=name)
 
     def _make_gating_network(self) -> keras.Model:
         raise NotImplementedError("A family defines its gating network.")

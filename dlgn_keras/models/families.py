@@ -194,7 +194,9 @@ class _GatedPair(GatedModel):
             "gating_initializer": gating_initializer,
         }
         views = {"gating_network": gating, "value_network": value_view}
-        self._parts = Parts(arguments, sites, q, gating_layers, paths, views)
+        self._parts = Parts(
+            arguments, sites, q, gating_layers, paths, views, fed=[z, used]
+        )
 
     @property
     def value_tensor(self) -> Any:

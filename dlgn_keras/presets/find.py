@@ -1,5 +1,6 @@
 """Find presets: the folder of a name, a path or an address, and the table of all."""
 
+import html
 import os
 import re
 from collections.abc import Sequence
@@ -161,6 +162,20 @@ class PresetTable(Sequence):
     def names(self) -> tuple[str, ...]:
         return tuple(row.name for row in self.rows)
 
+    def _repr_html_(self) -> str:
+        """Return the table as notebooks show it."""
+        if not self.rows:
+            return html.escape(repr(self))
+
+        def line(tag: str, texts: Sequence[str]) -> str:
+            inner = "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts)
+            return f"<tr>{inner}</tr>"
+
+        body = "".join(line("td", cells(row)) for row in self.rows)
+        return (
+            f"<table><thead>{line('th', HEADER)}</thead><tbody>{body}</tbody></table>"
+        )
+
     def __repr__(self) -> str:
         if not self.rows:
             return "No presets. Set DLGN_KERAS_ZOO to a zoo's folder."
@@ -187,7 +202,8 @@ def presets(**wanted: str) -> PresetTable:
             data="mnist".
 
     Raises:
-        ValueError: no column of that name, or damaged metadata.
+        ValueError: no column of that name, a value that no preset has, or damaged
+            metadata.
 
     Example:
         >>> import dlgn_keras as dk
@@ -201,6 +217,13 @@ def presets(**wanted: str) -> PresetTable:
                 f"The columns: {', '.join(Preset._fields)}."
             )
     rows = [row_of(folder) for folder in preset_folders().values()]
+    for column, value in wanted.items():
+        known = sorted({str(getattr(row, column)) for row in rows})
+        if rows and str(value) not in known:
+            raise ValueError(
+                f"No preset has {column}={value!r}.{closest(str(value), known)} "
+                f"There are: {', '.join(known)}."
+            )
     return PresetTable(
         [r for r in rows if all(getattr(r, c) == v for c, v in wanted.items())]
     )

@@ -6,6 +6,7 @@ stages and Keras' own initializers, nothing else.
 
 import inspect
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import keras
 
 from dlgn_keras.presets import weights
 from dlgn_keras.presets.files import CONFIG, WEIGHTS, check_files
-from dlgn_keras.presets.find import find
+from dlgn_keras.presets.find import NAME, find
+from dlgn_keras.skeletons import check_input_shape
 from dlgn_keras.tools.files import read_json
 from dlgn_keras.tools.messages import check_count, closest
 
@@ -39,6 +41,10 @@ def from_preset(
     preset: str | os.PathLike[str],
     *,
     num_classes: int | None = None,
+    include_top: bool = True,
+    input_shape: Sequence[int] | None = None,
+    name: str | None = None,
+    dtype: Any = None,
     freeze_gates: bool | None = None,
     load_weights: bool = True,
     family: type = keras.Model,
@@ -53,6 +59,13 @@ def from_preset(
             hf://owner/repository. DLGN_KERAS_ZOO names further zoos.
         num_classes: another number of classes: the last layer is new, the others
             keep their trained weights.
+        include_top: False gives `net.features()`, a plain Keras model that ends
+            before the logits.
+        input_shape: another size of the inputs, for nets that pool globally; the
+            channels stay.
+        name: of the model; the preset's own name if None.
+        dtype: Keras dtype policy to compute in, such as "mixed_bfloat16"; Keras'
+            present one if None.
         freeze_gates: True freezes the gating network of a DGN or DLGN, False lets
             it train, None leaves it as the preset was trained.
         load_weights: False gives the untrained model.
@@ -60,7 +73,7 @@ def from_preset(
 
     Raises:
         ValueError: an unknown name, damaged files, frozen gates for a DNN,
-            a model of another family.
+            a model of another family, an input shape that the weights do not fit.
         FileNotFoundError: no such folder, or no network to fetch it.
         ImportError: hf:// without huggingface_hub.
 
@@ -72,9 +85,21 @@ def from_preset(
     """
     if num_classes is not None:
         check_count("num_classes", num_classes)
+        if not include_top:
+            raise ValueError(
+                "`num_classes` sizes the head that include_top=False leaves out. "
+                f"Received: num_classes={num_classes}, include_top=False."
+            )
     folder = find(preset)
-    check_files(folder)
-    net = build(folder / CONFIG)
+    metadata = check_files(folder)
+    own_name = metadata.get("name")
+    if not isinstance(own_name, str) or not NAME.fullmatch(own_name):
+        own_name = folder.name
+    config = folder / CONFIG
+    changes: dict[str, Any] = {"name": own_name if name is None else name}
+    if input_shape is not None:
+        changes["input_shape"] = _other_size(config, input_shape)
+    net = build(config, dtype, **changes)
     if not isinstance(net, family):
         raise ValueError(
             f"`preset` must be a {family.__name__}'s. "
@@ -82,8 +107,16 @@ def from_preset(
         )
     if load_weights:
         weights.load_weights(net, folder / WEIGHTS)
-    if num_classes not in (None, net.num_classes):
-        net = with_new_head(net, build(folder / CONFIG, num_classes=num_classes))
+    data = metadata.get("data", {})
+    if num_classes in (None, net.num_classes):
+        known = {"preset": own_name, "data": data.get("name")}
+        known["class_names"] = data.get("class_names")
+    else:
+        net = with_new_head(
+            net, build(config, dtype, **changes, num_classes=num_classes)
+        )
+        known = {"preset": own_name}
+    net.about.update({key: value for key, value in known.items() if value})
     if freeze_gates is not None and net.has_gating_network:
         net.gating_network.trainable = not freeze_gates
     elif freeze_gates:
@@ -91,7 +124,27 @@ def from_preset(
             "`freeze_gates` needs a DGN or a DLGN: a DNN's gates are its own layers'. "
             "Received: freeze_gates=True for a DNN."
         )
-    return net
+    return net if include_top else net.features()
+
+
+def _other_size(config: Path, input_shape: Any) -> tuple[int, ...]:
+    """Return another input shape for the model of a config, if its weights allow it."""
+    _, arguments = read_config(config)
+    own = tuple(arguments.get("input_shape", ()))
+    shape = check_input_shape(input_shape)
+    skeleton = arguments.get("skeleton", {}).get("stages", ())
+    kinds = [stage.get("kind") for stage in skeleton]
+    if len(own) == 1 or "global_pool" not in kinds or "flatten" in kinds:
+        raise ValueError(
+            "`input_shape` can change where the net pools globally. "
+            f"Received: input_shape={input_shape!r} for a net with weights for {own}."
+        )
+    if len(shape) != len(own) or shape[-1] != own[-1]:
+        raise ValueError(
+            f"`input_shape` must keep the {own[-1]} channels of {own}. "
+            f"Received: input_shape={input_shape!r}."
+        )
+    return shape
 
 
 def with_new_head(source: Any, target: Any) -> Any:
@@ -104,13 +157,18 @@ def with_new_head(source: Any, target: Any) -> Any:
     return target
 
 
-def build(path: Path, **changes: Any) -> Any:
+def build(path: Path, dtype: Any = None, **changes: Any) -> Any:
     """Return the untrained model of a config.json, some arguments changed."""
     cls, arguments = read_config(path)
+    policy = keras.config.dtype_policy()
     try:
+        if dtype is not None:
+            keras.config.set_dtype_policy(dtype)
         return cls.from_config({**arguments, **changes})
     except (TypeError, KeyError, AttributeError, RecursionError, ValueError) as error:
         raise ValueError(f"{path} describes no {cls.__name__}: {error}") from None
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def read_config(path: Path) -> tuple[Any, dict[str, Any]]:

@@ -83,6 +83,11 @@ def save_to_preset(
             "dlgn_keras_version": __version__,
             "date_saved": datetime.now(UTC).strftime("%Y-%m-%d@%H:%M:%S"),
         }
+        if net.about.get("data"):
+            facts["data"] = {
+                "name": net.about["data"],
+                "class_names": list(net.class_names),
+            }
         seal(part, {**facts, **(metadata or {})})
     return folder
 
@@ -95,7 +100,7 @@ def config_text(net: Any) -> str:
     config = {
         "module": "dlgn_keras",
         "class_name": name,
-        "config": net.get_config(),
+        "config": {k: v for k, v in net.get_config().items() if k != "about"},
         "registered_name": f"dlgn_keras>{name}",
     }
     return json.dumps(config, indent=2) + "\n"

@@ -17,6 +17,7 @@ from dlgn_keras import data
 from dlgn_keras.presets import from_preset, verify
 from dlgn_keras.presets.files import CARD, METADATA, RUNS, WEIGHTS, check_files
 from dlgn_keras.presets.verify import TOLERANCE, golden_error, read_golden
+from dlgn_keras.training.recipe import from_dict
 
 ZOO = Path(__file__).resolve().parents[2] / "zoo"
 FOLDERS = sorted(path.parent for path in ZOO.glob(f"*/{METADATA}"))
@@ -73,7 +74,8 @@ def test_metadata_card_and_config_follow_from_runs_and_manifest(folder):
     assert metadata["family"] == entry.fields["family"]
     assert metadata["name"] == folder.name
     recipe = entry.recipe(metadata["recipe"]["seed"]).to_config()
-    for field, value in metadata["recipe"].items():
+    stored = from_dict(metadata["recipe"]).to_config()
+    for field, value in stored.items():
         assert recipe[field] == value, field
     assert metadata["command"] == f"python zoo/build.py {folder.name}"
     assert metadata["data"]["terms"]
@@ -92,6 +94,19 @@ def test_documenting_a_preset_again_changes_nothing(folder, tmp_path):
     shelf.document(part, folder.name, metadata, twin)
     for name in (METADATA, CARD):
         assert (part / name).read_text() == (folder / name).read_text(), name
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
+def test_metadata_say_what_data_the_preset_knows(folder):
+    known, short = metadata_of(folder)["data"], len(json.dumps(metadata_of(folder)))
+    assert known["class_names"] == list(data.class_names(known["name"]))
+    config = json.loads((folder / "config.json").read_text())["config"]
+    assert known["input_shape"] == config["input_shape"]
+    assert known["raw_range"] == config["preprocessing"]["raw_range"]
+    scale, offset = (config["preprocessing"][key] for key in ("scale", "offset"))
+    ends = np.multiply.outer(known["raw_range"], scale) + offset
+    assert known["value_range"] == pytest.approx([ends.min(), ends.max()], abs=1e-5)
+    assert short < 8000, "a recipe by the skeleton's name, not its stages"
 
 
 def test_the_generated_pages_are_up_to_date():

@@ -39,6 +39,7 @@ class _Parts:
         self.pre_activations: dict[str, Any] = {}
         self.sites: tuple[Site, ...] = ()
         self.views: dict[str, keras.Model] = {}
+        self.about: dict[str, Any] = {}
 
 
 @keras.saving.register_keras_serializable(package="dlgn_keras")
