@@ -95,7 +95,7 @@ def run(skeleton, parameters, z, answer, choose=None):
                 z = z.reshape(len(z), -1, z.shape[-1]).mean(1)
             else:
                 z = pooled(stage, z)
-            if getattr(stage, "gated", False):
+            if getattr(stage, "gated", False) and not isinstance(stage, MaxPool):
                 z = answer(stage.name, z)
         return z
 
@@ -118,7 +118,10 @@ def value_input(net, x):
 
 
 def pre_activations(net, x):
-    """{site: pre-activations (n, *shape)}: a ReLU chain, or a linear one for a DLGN."""
+    """{site: pre-activations (n, *shape)}: a ReLU chain, or a linear one for a DLGN.
+
+    Of a max pool: {position: entries of the window (n, entries, channels)}.
+    """
     found = {}
 
     def answer(name, q):
@@ -127,8 +130,21 @@ def pre_activations(net, x):
 
     parameters = net.parameters("gating")
     parameters.pop("logits", None)
-    run(net.skeleton, parameters, network_input(net, x), answer)
+
+    def choose(name, position, entries):
+        found.setdefault(name, {})[position] = entries
+        return entries.mean(1) if net.family == "dlgn" else entries.max(1)
+
+    run(net.skeleton, parameters, network_input(net, x), answer, choose)
     return found
+
+
+def selection(windows):
+    """Hard selection gates (n, *pooled, channels, entries) of {position: entries}."""
+    hot = {p: np.eye(w.shape[1])[w.argmax(1)] for p, w in windows.items()}
+    shape = tuple(n + 1 for n in max(hot))
+    stacked = np.stack([hot[p] for p in np.ndindex(*shape)], axis=1)
+    return stacked.reshape(len(stacked), *shape, *stacked.shape[2:])
 
 
 def gate(q, mode, beta=4.0, scale=1.0):
@@ -140,9 +156,13 @@ def gate(q, mode, beta=4.0, scale=1.0):
 def value_logits(net, x, gates):
     """Logits of the value network for gates {site: (n, *shape)}."""
     parameters = net.parameters("value")
-    return run(
-        net.skeleton, parameters, value_input(net, x), lambda name, q: q * gates[name]
-    )
+
+    def choose(name, position, entries):
+        gate = gates[name][(slice(None), *position)]
+        return np.einsum("nec,nce->nc", entries, gate)
+
+    z = value_input(net, x)
+    return run(net.skeleton, parameters, z, lambda name, q: q * gates[name], choose)
 
 
 def stages(net, network="value"):
@@ -187,7 +207,7 @@ def stages(net, network="value"):
                 yield paths.AveragePool(stage.pool_size)
             else:
                 yield paths.MaxPool(stage.pool_size)
-            if getattr(stage, "gated", False):
+            if getattr(stage, "gated", False) and not isinstance(stage, MaxPool):
                 yield paths.Gate()
 
     last = Dense(net.num_classes, gated=False, name="logits")
@@ -209,34 +229,15 @@ def within_groups(kernel, groups):
 def gates(net, x, mode=None, made=None):
     """For each example, the list of gates that goes with `stages(net)`.
 
-    A max pool's gates select its maximum, found by `run` at the same gates.
-
     made: gates {site: (n, *shape)} to use in place of `net.gates(x, mode)`.
     """
     made = net.gates(x, mode) if made is None else made
-    chosen = {}
-
-    def choose(name, position, entries):
-        hot = np.eye(entries.shape[1])[entries.argmax(1)]  # (n, channels, entries)
-        chosen.setdefault(name, {})[position] = hot
-        return entries.max(1)
-
-    z = value_input(net, x)
-    parameters = net.parameters("value")
-    run(net.skeleton, parameters, z, lambda name, q: q * made[name], choose)
-
-    def selection(name):
-        shape = tuple(n + 1 for n in max(chosen[name]))
-        hots = [chosen[name][position] for position in np.ndindex(*shape)]
-        stacked = np.stack(hots, axis=1)  # (n, positions, channels, entries)
-        return stacked.reshape(len(z), *shape, *stacked.shape[2:])
-
     arrays = [
-        selection(stage.name) if isinstance(stage, MaxPool) else made[stage.name]
+        made[stage.name]
         for stage in skeletons.walk(net.skeleton.stages)
-        if isinstance(stage, MaxPool) or getattr(stage, "gated", False)
+        if getattr(stage, "gated", False)
     ]
-    return [[array[i] for array in arrays] for i in range(len(z))]
+    return [[array[i] for array in arrays] for i in range(len(arrays[0]))]
 
 
 def logits_by_paths(net, x, mode=None, max_paths=10**5):

@@ -130,14 +130,14 @@ def test_gates_that_clash_in_shape_are_named(tmp_path, capsys):
     assert "gates of conv_1 have shape (8, 8, 4)" in capsys.readouterr().err
 
 
-def test_max_pooling_is_refused_in_a_gated_skeleton(tmp_path, capsys):
+def test_max_pooling_is_refused_in_the_skeleton_of_a_dlgn(tmp_path, capsys):
     skeleton = tmp_path / "max.json"
     skeleton.write_text(
         '{"stages": [{"kind": "conv", "filters": 2}, {"kind": "max_pool"},'
         ' {"kind": "global_pool"}]}'
     )
     assert main(["train", "--skeleton", str(skeleton), "--out", str(tmp_path)]) == 2
-    assert "max pooling is not linear" in capsys.readouterr().err
+    assert "`max_pool` must be 'average' for a DLGN" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["/proc/nowhere", "a file"])

@@ -58,7 +58,7 @@ def path_features(
     features of any inputs: those of training and test examples belong together.
 
     Args:
-        net: a DNN, DGN or DLGN without max pooling.
+        net: a DNN, DGN or DLGN.
         x: raw inputs (n, *input_shape).
         num_features: columns of F.
         seed: integer for the draws.

@@ -57,7 +57,7 @@ def npk(
     and value inputs on. The weights' values play no part: only the gates' do.
 
     Args:
-        net: a DNN, DGN or DLGN without max pooling, or a twin made by
+        net: a DNN, DGN or DLGN, or a twin made by
             `dk.disentangle` whose graph is a skeleton.
         x: raw inputs (n, *input_shape), as `predict` takes them.
         y: raw inputs (m, *input_shape); None for `x` itself.
@@ -84,7 +84,7 @@ def npk(
         array (n, m), float64. `x` against itself is symmetric to the last bit.
 
     Raises:
-        ValueError: not a model of this library, max pooling, inputs of a wrong
+        ValueError: not a model of this library, inputs of a wrong
             shape or not finite, or a Gram too large for memory or disk.
 
     Example:

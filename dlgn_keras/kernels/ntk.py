@@ -31,7 +31,7 @@ def ntk(
     not trainable are left out. Batch norm runs by its averages.
 
     Args:
-        net: a DNN, DGN or DLGN (max pooling is no hindrance).
+        net: a DNN, DGN or DLGN.
         x: raw inputs (n, *input_shape).
         y: raw inputs (m, *input_shape); None for `x` itself.
         network: "value" or "full".

@@ -69,7 +69,7 @@ def make_plan(net: Any, normalize: bool, bias_paths: bool) -> Plan:
     """Return the plan of a DNN, DGN or DLGN, or say why it has none.
 
     Raises:
-        ValueError: not a model of this library, max pooling, or a residual block
+        ValueError: not a model of this library, or a residual block
             both of whose branches have a way through without weights.
     """
     check_model(net)
@@ -129,9 +129,11 @@ def _backwards(
 
 # stage, what is read of its output, needs noted so far -> what is read of its input
 NEEDS = StageRules("The neural path kernel")
-NEEDS.refuse(
-    MaxPool, reason="max pooling selects paths by values that are no gates of the model"
-)
+
+
+@NEEDS.rule(MaxPool, "window")
+def _select(stage: MaxPool, after: Needs, needs: dict[str, Needs]) -> Needs:
+    return Needs(apart=True, pairs=True)
 
 
 @NEEDS.rule(Dense, "affine", "gated")

@@ -23,6 +23,7 @@ from dlgn_keras.skeletons import (
     MaxPool,
     Residual,
     Stage,
+    walk,
 )
 from dlgn_keras.skeletons.rules import StageRules
 from dlgn_keras.skeletons.window import Window
@@ -32,7 +33,8 @@ class Side(NamedTuple):
     """Examples ready for the recursion, their axis behind the positions.
 
     inputs: (*positions, n, channels), the value network's inputs.
-    gates: {site: (*positions, n, channels)}.
+    gates: {site: (*positions, n, channels)}; a max pooling's at its input's positions,
+        as far as windows reach.
     """
 
     inputs: Any
@@ -69,7 +71,22 @@ def arrange(inputs: Any, gates: dict[str, Any], plan: Plan, dtype: Any) -> Side:
         return np.ascontiguousarray(moved)
 
     inputs = np.reshape(inputs, (len(inputs), *plan.input_shape))
-    return Side(move(inputs), {site: move(gates[site]) for site in plan.sites})
+    pools = {s.name: s for s in walk(plan.stages) if isinstance(s, MaxPool)}
+    at_inputs = {
+        site: _at_inputs(gates[site], pools[site]) if site in pools else gates[site]
+        for site in plan.sites
+    }
+    return Side(move(inputs), {site: move(gate) for site, gate in at_inputs.items()})
+
+
+def _at_inputs(selection: Any, pool: MaxPool) -> np.ndarray:
+    """Return gates (n, *pooled, channels, entries) as (n, *image, channels)."""
+    n, *pooled, channels, _ = np.shape(selection)
+    rank, size = len(pooled), pool.pool_size
+    split = np.reshape(selection, (n, *pooled, channels, *(size,) * rank))
+    pairs = [k for axis in range(rank) for k in (1 + axis, 2 + rank + axis)]
+    image = [size * length for length in pooled]
+    return np.transpose(split, (0, *pairs, 1 + rank)).reshape(n, *image, channels)
 
 
 class Recursion:
@@ -102,7 +119,7 @@ class Recursion:
     def through(self, stage: Stage, state: Kept, needs: Needs) -> Kept:
         """Return the state behind a stage and its gate."""
         state = AFTER(stage, self, state, needs)
-        if not getattr(stage, "gated", False):
+        if not getattr(stage, "gated", False) or isinstance(stage, MaxPool):
             return state
         return self.gate(state, *self.gates(stage), needs)
 
@@ -279,7 +296,18 @@ def _cut(values: Any, axes: tuple[int, ...], *bounds: int) -> tuple[slice, ...]:
 # stage, recursion, state before the stage, what is read of the state after it
 # -> state after the stage, before its gate
 AFTER = StageRules("The exact kernel")
-AFTER.refuse(MaxPool, reason="it selects paths by values that are no gates")
+
+
+@AFTER.rule(MaxPool, "window")
+def _select(stage: MaxPool, recursion: Recursion, state: Kept, needs: Needs) -> Kept:
+    left, right = recursion.gates(stage)
+    values, rank = state.values, state.rank
+    for k, axis in enumerate(recursion.position_axes(state)):
+        reached = left.shape[k % rank]  # a rest that fills no window is cut off
+        values = values[_cut(values, (axis,), 0, reached, 1)]
+    state = recursion.gate(state._replace(values=values), left, right, needs)
+    pooled = recursion.window_sum(state, stage.pool_size)
+    return pooled if needs.pairs else recursion.diagonal(pooled)
 
 
 @AFTER.rule(Residual, "body", "shortcut", "gated")

@@ -12,9 +12,15 @@ from keras import ops
 from dlgn_keras import gates as gate_functions
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.layers import ChannelRescaling, Gated
-from dlgn_keras.models.builder import Network, value_model
+from dlgn_keras.models.builder import Network, gate_layer, value_model
 from dlgn_keras.presets import from_preset, save_to_preset
-from dlgn_keras.skeletons import Skeleton, check_input_shape, output_shapes
+from dlgn_keras.skeletons import (
+    MaxPool,
+    Skeleton,
+    check_input_shape,
+    gate_shapes,
+    walk,
+)
 from dlgn_keras.tools.messages import check_choice, check_count
 from dlgn_keras.tools.numbers import softmax
 
@@ -385,11 +391,16 @@ class GatedModel(BaseModel):
             pre_activations: arrays or tensors (n, *shape).
             mode: as in `gates`.
         """
-        how = self._gate(mode)
-        return {
-            name: gate_functions.apply(pre_activations[self.source_site(name)], *how)
-            for name, _ in self.sites
-        }
+        how, stages = self._gate(mode), {s.name: s for s in walk(self.skeleton.stages)}
+        found = {}
+        for name, _ in self.sites:
+            source = self.source_site(name)
+            q = pre_activations[source]
+            if isinstance(stages[source], MaxPool):
+                found[name] = gate_layer(stages[source], *how).call(q)
+            else:
+                found[name] = gate_functions.apply(q, *how)
+        return found
 
     def _gate(self, mode: str | None) -> tuple[str, float, float]:
         """Return mode, beta and scale of the gates."""
@@ -502,8 +513,7 @@ def check_arguments(
         )
     if batch_norm is not None:
         skeleton = skeleton.with_batch_norm(batch_norm)
-    shapes = output_shapes(skeleton, input_shape)
-    sites = tuple(Site(name, shapes[name]) for name in skeleton.site_names)
+    sites = tuple(Site(*site) for site in gate_shapes(skeleton, input_shape).items())
     if not sites:
         raise ValueError(
             "`skeleton` must have a gated stage. "

@@ -27,8 +27,8 @@ from dlgn_keras.skeletons.rules import StageRules
 
 TENSOR = "value_tensor"
 
-# What comes out at a site, given its name, its layer and the layer's inputs.
-Answer = Callable[[str, keras.layers.Layer, list], Any]
+# What comes out at a site, given its stage, its layer and the layer's inputs.
+Answer = Callable[[Stage, keras.layers.Layer, list], Any]
 # The options of a layer with weights, given its stage.
 Options = Callable[[Conv | Dense], dict[str, Any]]
 
@@ -91,7 +91,7 @@ class Network:
                 inputs = [x]
             layer = self._layer(stage, x)
             if getattr(stage, "gated", False):
-                x = answer(stage.name, layer, inputs)
+                x = answer(stage, layer, inputs)
             else:
                 x = layer(inputs if len(inputs) > 1 else inputs[0])
         return x
@@ -180,23 +180,51 @@ def _seeded(initializer: Any, seed: int | None, name: str) -> Any:
 
 
 def record(pre_activations: dict[str, Any], rectify: bool) -> Answer:
-    """Note q and answer `relu(q)` (a DNN, a DGN's gating network) or q (a DLGN's)."""
+    """Note q and answer `relu(q)` (a DNN, a DGN's gating network) or q (a DLGN's).
 
-    def answer(site: str, layer: keras.layers.Layer, inputs: list) -> Any:
+    At a max pooling q is the values to pool; the answer is their maxima, or their
+    means.
+    """
+
+    def answer(stage: Stage, layer: keras.layers.Layer, inputs: list) -> Any:
+        if isinstance(stage, MaxPool):
+            q = pre_activations[stage.name] = inputs[0]
+            return layer(q) if rectify else _mean(stage, q)
         q = layer(inputs if len(inputs) > 1 else inputs[0])
-        pre_activations[site] = q
-        return keras.layers.ReLU(name=f"{site}_relu")(q) if rectify else q
+        pre_activations[stage.name] = q
+        return keras.layers.ReLU(name=f"{stage.name}_relu")(q) if rectify else q
 
     return answer
 
 
 def gated(gates: dict[str, Any]) -> Answer:
-    """Answer `q * gate`, the gate given from outside: every value network."""
+    """Answer `q * gate`, or the entries that gates select: every value network."""
 
-    def answer(site: str, layer: keras.layers.Layer, inputs: list) -> Any:
-        return layer([*inputs, gates[site]])
+    def answer(stage: Stage, layer: keras.layers.Layer, inputs: list) -> Any:
+        if isinstance(stage, MaxPool):
+            layer = gated_layers.SelectedPooling(
+                stage.pool_size, data_format=LAST, name=stage.name
+            )
+        return layer([*inputs, gates[stage.name]])
 
     return answer
+
+
+def _mean(stage: MaxPool, q: Any) -> Any:
+    average = AveragePool(stage.pool_size, stage.name)
+    return LAYERS(average, len(q.shape) - 2, None)(q)
+
+
+def gate_layer(
+    stage: Stage, mode: str, beta: float, scale: float
+) -> keras.layers.Layer:
+    """Return the layer that makes the gates of a site from its pre-activations."""
+    name = f"{stage.name}_gate"
+    if isinstance(stage, MaxPool):
+        return gated_layers.SelectionGate(
+            stage.pool_size, data_format=LAST, mode=mode, beta=beta, name=name
+        )
+    return gated_layers.LinearGate(beta, mode, scale, name=name)
 
 
 def gating_model(network: Network, input_shape: tuple, rectify: bool) -> keras.Model:

@@ -6,6 +6,7 @@ from typing import Any
 from dlgn_keras.models.base import GatedModel
 from dlgn_keras.models.families import DGN, DLGN, DNN
 from dlgn_keras.models.functional import DisentangledModel, read
+from dlgn_keras.skeletons import MaxPool, walk
 from dlgn_keras.tools.messages import check_choice
 
 
@@ -76,12 +77,16 @@ def disentangle(
         twin.copy_weights_from(found.sources)
     averaged = [k for k in twin.replacements if k != "output"]
     if averaged:
-        warnings.warn(
-            "A DLGN's gating network is linear: max pooling becomes average pooling "
-            f"there, in {', '.join(averaged)}.",
-            stacklevel=2,
-        )
+        _warn_of_averages(averaged)
     return twin
+
+
+def _warn_of_averages(pools: list[str]) -> None:
+    warnings.warn(
+        "A DLGN's gating network is linear: max pooling becomes average pooling "
+        f"there, in {', '.join(pools)}.",
+        stacklevel=4,
+    )
 
 
 def _twin_of_dnn(
@@ -96,6 +101,10 @@ def _twin_of_dnn(
         "preprocessing": model.preprocessing,
         "seed": config["seed"],
     }
+    if family == "dlgn" and model.skeleton.has_max_pool:
+        shared["max_pool"] = "average"
+        pools = [s.name for s in walk(model.skeleton.stages) if isinstance(s, MaxPool)]
+        _warn_of_averages(pools)
     twin_class = DGN if family == "dgn" else DLGN
     twin = twin_class(
         model.skeleton, config["input_shape"], model.num_classes, **(shared | options)

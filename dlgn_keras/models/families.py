@@ -9,7 +9,6 @@ from keras import ops
 
 from dlgn_keras import gates as gate_functions
 from dlgn_keras.data.preprocessing import Preprocessing
-from dlgn_keras.layers import LinearGate
 from dlgn_keras.models.base import (
     GatedModel,
     Parts,
@@ -21,6 +20,7 @@ from dlgn_keras.models.base import (
 from dlgn_keras.models.builder import (
     TENSOR,
     Network,
+    gate_layer,
     gating_model,
     record,
     relu_model,
@@ -30,7 +30,7 @@ from dlgn_keras.models.builder import (
 from dlgn_keras.models.shallow import shallow_skeletons
 from dlgn_keras.models.value_options import check_value, check_value_input, tensor_model
 from dlgn_keras.presets.load import register
-from dlgn_keras.skeletons import Skeleton
+from dlgn_keras.skeletons import Skeleton, walk
 
 
 @keras.saving.register_keras_serializable(package="dlgn_keras")
@@ -121,6 +121,7 @@ class _GatedPair(GatedModel):
         value: str = "network",
         gate_order: Sequence[int] | None = None,
         shallow: bool = False,
+        max_pool: str | None = None,
         gating_bias: bool = True,
         value_bias: bool = False,
         batch_norm: bool | None = None,
@@ -135,7 +136,7 @@ class _GatedPair(GatedModel):
             skeleton, input_shape, num_classes, batch_norm, preprocessing, seed
         )
         skeleton, shape = arguments["skeleton"], arguments["input_shape"]
-        self._check_skeleton(skeleton, shallow)
+        self._check_skeleton(skeleton, shallow, max_pool)
         check_value_input(value_input, skeleton)
         check_value(value, value_input, skeleton, dict(sites))
         order = check_gate_order(gate_order, sites)
@@ -171,8 +172,9 @@ class _GatedPair(GatedModel):
         x = preprocess(inputs, preprocessing)
         q = gating(x)
         made = {
-            site: LinearGate(beta, gate, gate_scale, name=f"{site}_gate")(q[site])
-            for site in dict(sites)
+            stage.name: gate_layer(stage, gate, beta, gate_scale)(q[stage.name])
+            for stage in walk(skeleton.stages)
+            if stage.name in q
         }
         # In the order of the sites: on torch a dictionary's order counts.
         used = {s.name: made[sites[order.index(k)].name] for k, s in enumerate(sites)}
@@ -193,6 +195,8 @@ class _GatedPair(GatedModel):
             "kernel_initializer": kernel_initializer,
             "gating_initializer": gating_initializer,
         }
+        if max_pool is not None:
+            arguments["max_pool"] = max_pool
         views = {"gating_network": gating, "value_network": value_view}
         self._parts = Parts(
             arguments, sites, q, gating_layers, paths, views, fed=[z, used]
@@ -212,11 +216,20 @@ class _GatedPair(GatedModel):
             )
         return super().parameters(network)
 
-    def _check_skeleton(self, skeleton: Skeleton, shallow: bool) -> None:
-        if skeleton.has_max_pool:
+    def _check_skeleton(
+        self, skeleton: Skeleton, shallow: bool, max_pool: str | None
+    ) -> None:
+        allowed = (None, "average") if self.has_linear_gates else (None,)
+        if max_pool not in allowed:
             raise ValueError(
-                f"A {type(self).__name__} needs average pooling: max pooling is not "
-                f"linear. Received: skeleton {skeleton.name!r} with MaxPool stages."
+                f"`max_pool` must be {' or '.join(map(repr, allowed))} for a "
+                f"{self.family.upper()}. Received: max_pool={max_pool!r}."
+            )
+        if skeleton.has_max_pool and self.has_linear_gates and max_pool is None:
+            raise ValueError(
+                "`max_pool` must be 'average' for a DLGN, whose gating network is "
+                "linear, or the skeleton have average pooling. "
+                f"Received: skeleton {skeleton.name!r} with MaxPool stages."
             )
         if shallow and not self.has_linear_gates:
             raise ValueError(
@@ -254,6 +267,10 @@ _GATED_ARGUMENTS = """
             at site `gate_order[k]`. None leaves them in place.
         shallow: whether each site's pre-activations come straight from the
             input, by a map of their own (DLGN-SF).
+        max_pool: "average" lets a DLGN stand on a skeleton with MaxPool stages: its
+            gating network averages there, and the value network selects the entry
+            of each window where that network's values are largest. None refuses. A
+            DGN's gating network takes the maxima.
         gating_bias, value_bias: whether affine maps add a bias.
         batch_norm: True or False puts it everywhere or nowhere; None leaves it
             where the skeleton has it.
@@ -263,8 +280,8 @@ _GATED_ARGUMENTS = """
         seed: integer for reproducible weights; None draws afresh.
 
     Raises:
-        ValueError: an argument out of range, max pooling, a gate order that is
-            no permutation or whose shapes clash.
+        ValueError: an argument out of range, a gate order that is no permutation or
+            whose shapes clash.
 """
 
 # The two networks draw from seeds far apart, so that no seed gives both the same.

@@ -15,7 +15,7 @@ from dlgn_keras.skeletons.architectures import (
     vconv,
     vgg16,
 )
-from dlgn_keras.skeletons.shapes import check_input_shape, output_shapes
+from dlgn_keras.skeletons.shapes import check_input_shape, gate_shapes, output_shapes
 from dlgn_keras.skeletons.skeleton import Skeleton
 from dlgn_keras.skeletons.stages import (
     AveragePool,
@@ -43,6 +43,7 @@ __all__ = [
     "c4gap",
     "check_input_shape",
     "fc",
+    "gate_shapes",
     "gconv",
     "output_shapes",
     "parse",

@@ -15,6 +15,7 @@ from dlgn_keras.skeletons.stages import (
     MaxPool,
     Residual,
     Stage,
+    walk,
 )
 
 Shape = tuple[int, ...]
@@ -71,6 +72,29 @@ def output_shapes(skeleton: Skeleton, input_shape: Any) -> dict[str, Shape]:
             f"Received: {skeleton.name!r} ending in shape {last}."
         )
     return shapes
+
+
+def gate_shapes(skeleton: Skeleton, input_shape: Any) -> dict[str, Shape]:
+    """Return the shape of the gates at every site, by its name.
+
+    Args:
+        skeleton, input_shape: as in `output_shapes`.
+
+    Example:
+        >>> from dlgn_keras.skeletons import Conv, GlobalPool, MaxPool, Skeleton
+        >>> from dlgn_keras.skeletons import gate_shapes
+        >>> gate_shapes(Skeleton((Conv(8), MaxPool(2), GlobalPool())), (6, 6, 1))
+        {'conv_1': (6, 6, 8), 'max_pool_1': (3, 3, 8, 4)}
+    """
+    shapes = output_shapes(skeleton, input_shape)
+    found = {}
+    for stage in walk(skeleton.stages):
+        if getattr(stage, "gated", False):
+            found[stage.name] = shapes[stage.name]
+            if isinstance(stage, MaxPool):
+                rank = len(shapes[stage.name]) - 1
+                found[stage.name] += (stage.pool_size**rank,)
+    return found
 
 
 def _along(stages: tuple[Stage, ...], shape: Shape, shapes: dict[str, Shape]) -> Shape:

@@ -1,14 +1,14 @@
 """The stages a skeleton is made of, as frozen dataclasses, to and from plain data.
 
-`Dense`, `Conv` and `Residual` stages may be *gated*: that is where a ReLU
-stands in a DNN, and where a DGN or a DLGN multiplies by a gate. Everything
-else is an affine map.
+`Dense`, `Conv` and `Residual` stages may be *gated*: there a DNN has a ReLU, and a DGN
+or a DLGN multiplies by a gate. A `MaxPool` is gated always: its gates select one entry
+of each window. Everything else is an affine map.
 """
 
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from dlgn_keras.skeletons.window import Window
 from dlgn_keras.tools.messages import check_choice, check_count, closest
@@ -135,7 +135,11 @@ class AveragePool:
 
 @dataclass(frozen=True)
 class MaxPool:
-    """Maximum over windows of `pool_size`: for a DNN only, it is not linear.
+    """Maximum over windows of `pool_size`: a site whose gates select entries.
+
+    The gates have shape (*pooled image, channels, entries of a window), 1 for the
+    entry that is taken: at fixed gates the stage is linear. A DLGN's gating network
+    is linear too, and refuses the stage unless it may average (`max_pool="average"`).
 
     Args:
         pool_size, name: as in `AveragePool`.
@@ -148,6 +152,7 @@ class MaxPool:
 
     pool_size: int = 2
     name: str = ""
+    gated: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_count("pool_size", self.pool_size)

@@ -199,9 +199,6 @@ def test_models_without_a_kernel_are_named(x):
     other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match=r"must be a dk\.DNN, dk\.DGN"):
         kernels.npk(other, x)
-    pooled = dk.DNN(tiny.MAX_POOL[0], tiny.MAX_POOL[1], num_classes=2)
-    with pytest.raises(ValueError, match=r"MaxPool.*selects paths"):
-        kernels.npk(pooled, np.zeros((1, 4, 4, 1)))
     free = Skeleton((Dense(2), Residual((Residual((Dense(2),)),))))
     net = dk.DLGN(free, (3,), num_classes=2)
     with pytest.raises(ValueError, match="A branch of 'add_2' must have weights"):

@@ -60,11 +60,12 @@ def make(family="dlgn", skeleton=FC, input_shape=(4,), num_classes=2, **options)
         ),
         (
             {"skeleton": tiny.MAX_POOL[0], "input_shape": (4, 4, 1)},
-            "DLGN needs average pooling.*'vgg16' with MaxPool",
+            "`max_pool` must be 'average' for a DLGN.*'vgg16' with MaxPool",
         ),
+        ({"max_pool": "mean"}, "`max_pool` must be None or 'average'.*'mean'"),
         (
-            {"family": "dgn", "skeleton": tiny.MAX_POOL[0], "input_shape": (4, 4, 1)},
-            "DGN needs average pooling.*'vgg16' with MaxPool",
+            {"family": "dgn", "max_pool": "average"},
+            "`max_pool` must be None for a DGN.*'average'",
         ),
         ({"family": "dgn", "shallow": True}, "`shallow` needs a linear.*use dk.DLGN"),
         ({"preprocessing": 0.5}, "`preprocessing` must be .*preprocessing=0.5"),

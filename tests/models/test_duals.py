@@ -60,7 +60,6 @@ def test_the_twins_weights_are_copies_and_the_options_its_own(rng):
     ("make", "message"),
     [
         (lambda: tiny.build("dlgn", "fc"), "a dk.DNN.*DLGN 'dlgn', gated already"),
-        (lambda: tiny.build("dnn", tiny.MAX_POOL), "average pooling.*'vgg16'"),
     ],
 )
 def test_what_has_no_dual_is_told(make, message):

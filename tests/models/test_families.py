@@ -101,7 +101,7 @@ def test_what_a_model_says_about_an_input_is_what_numpy_finds(family, kind, rng)
         assert_close(predicted, relu)
 
 
-def test_a_dnn_may_pool_by_maximum_and_its_value_network_then_takes_part(rng):
+def test_a_dnn_may_pool_by_maximum_and_its_gates_then_select(rng):
     net = tiny.build("dnn", tiny.MAX_POOL)
     x = tiny.examples(rng, tiny.MAX_POOL)
     predicted = net.predict(x, verbose=0)

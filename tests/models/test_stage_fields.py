@@ -1,4 +1,4 @@
-"""Fields of convolutions beyond the window: models against paths, and saved files."""
+"""Dilation, groups and max pools: models against paths, and saved files."""
 
 import dataclasses
 import json
@@ -19,6 +19,7 @@ from dlgn_keras.skeletons import (
     Conv,
     Flatten,
     GlobalPool,
+    MaxPool,
     Residual,
     Skeleton,
 )
@@ -56,14 +57,39 @@ FIELDS = {
         Skeleton((Conv(4, 2, groups=2), Conv(4, 2, groups=2), Flatten())),
         (3, 2),
     ),
+    "max_pool": (
+        Skeleton(
+            (
+                Conv(2, 2),
+                MaxPool(2),
+                Residual((Conv(2, 2), MaxPool(1)), (Conv(2, 1, gated=False),)),
+                MaxPool(2),
+                Flatten(),
+            )
+        ),
+        (5, 4, 1),
+    ),
+    "max_pool_of_equals": (
+        Skeleton((Conv(3, 1, gated=False), MaxPool(2), Conv(2, 2), GlobalPool())),
+        (5, 2),
+    ),
 }
+
+
+def build(family, field, **options):
+    """A model of a kind; a DLGN's gating network averages where the others pool."""
+    if field.startswith("max_pool") and family == "dlgn":
+        options["max_pool"] = "average"
+    return tiny.build(family, FIELDS[field], **options)
 
 
 def without(field, kind):
     """The kind with the field at its default."""
 
     def plain(stage):
-        if isinstance(stage, Conv):
+        if isinstance(stage, MaxPool):
+            return AveragePool(stage.pool_size, stage.name)
+        if isinstance(stage, Conv) and not field.startswith("max_pool"):
             return dataclasses.replace(stage, **{field.partition("_")[0]: 1})
         return stage
 
@@ -74,16 +100,10 @@ def without(field, kind):
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 @pytest.mark.parametrize("field", FIELDS)
 def test_models_are_the_sum_over_paths_and_the_kernel_their_overlap(field, family, rng):
-    net = tiny.build(family, FIELDS[field])
+    net = build(family, field)
     x = tiny.examples(rng, FIELDS[field], 2)
     assert_close(tiny.forward(net, x), oracle.logits_by_paths(net, x))
-    made = oracle.run(
-        net.skeleton,
-        net.parameters("value"),
-        oracle.value_input(net, x),
-        lambda name, q: q * net.gates(x)[name],
-    )
-    assert_close(tiny.forward(net, x), made)
+    assert_close(tiny.forward(net, x), oracle.value_logits(net, x, net.gates(x)))
     gates = read_examples(net, x).gates
     gram = by_paths.gram(by_paths.features(net, x, made=gates))
     assert_close(kernels.npk(net, x), gram, "float64")
@@ -94,7 +114,7 @@ def test_models_are_the_sum_over_paths_and_the_kernel_their_overlap(field, famil
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_model_that_ignores_the_field_is_seen(field, rng):
     """Broken twin: the same weights where shapes allow it, the field left out."""
-    net = tiny.build("dlgn", FIELDS[field], beta=0.25)
+    net = build("dlgn", field, beta=0.25)
     x = tiny.examples(rng, FIELDS[field], 2)
     gram = kernels.npk(net, x)
     skeleton, shape = without(field, FIELDS[field])
@@ -104,7 +124,7 @@ def test_a_model_that_ignores_the_field_is_seen(field, rng):
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_random_features_estimate_the_kernel(field, rng):
-    net = tiny.build("dgn", FIELDS[field])
+    net = build("dgn", field)
     x = tiny.examples(rng, FIELDS[field], 2)
     found = kernels.npk_estimate(net, x, num_features=4000)
     off = np.abs(found.gram - kernels.npk(net, x))
@@ -114,7 +134,7 @@ def test_random_features_estimate_the_kernel(field, rng):
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 @pytest.mark.parametrize("field", FIELDS)
 def test_models_train_save_and_load(field, family, rng, tmp_path):
-    net = tiny.build(family, FIELDS[field])
+    net = build(family, field)
     x = tiny.examples(rng, FIELDS[field], 4)
     net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     net.fit(x, np.arange(4) % 2, epochs=1, verbose=0)
@@ -124,7 +144,7 @@ def test_models_train_save_and_load(field, family, rng, tmp_path):
     assert_close(tiny.forward(again, x), tiny.forward(net, x))
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", ["dilation", "groups", "groups_flat"])
 def test_json_holds_the_field_only_where_it_is_set(field):
     skeleton, _ = FIELDS[field]
     field = field.partition("_")[0]
@@ -175,3 +195,41 @@ def test_json_holds_the_field_only_where_it_is_set(field):
 def test_bad_values_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_gates_of_a_max_pool_select_the_largest_pre_activation(family, rng):
+    net = build(family, "max_pool")
+    x = tiny.examples(rng, FIELDS["max_pool"], 3)
+    gates, q = net.gates(x, "hard"), oracle.pre_activations(net, x)
+    assert dict(net.sites) == {name: gate.shape[1:] for name, gate in gates.items()}
+    for name in ("max_pool_1", "max_pool_2", "max_pool_3"):
+        assert np.array_equal(gates[name], oracle.selection(q[name])), name
+    soft = net.gates(x, "soft")["max_pool_1"]
+    np.testing.assert_allclose(soft.sum(-1), 1, rtol=1e-5)
+    assert gates["max_pool_1"].shape == (3, 2, 2, 2, 4)
+
+
+def test_another_selection_is_seen(rng):
+    """Broken twin: the last entry of each window in place of the largest one."""
+    net = build("dgn", "max_pool", gate="hard")
+    x = tiny.examples(rng, FIELDS["max_pool"], 3)
+    gates = net.gates(x)
+    logits = tiny.value_forward(net, net.value_inputs(x), gates)
+    assert_close(logits, tiny.forward(net, x))
+    wrong = {**gates, "max_pool_1": np.roll(gates["max_pool_1"], 1, -1)}
+    assert distance(tiny.value_forward(net, net.value_inputs(x), wrong), logits) > 1e-3
+
+
+def test_the_dual_of_a_network_with_max_pools_is_exact(rng):
+    dnn = build("dnn", "max_pool")
+    x = tiny.examples(rng, FIELDS["max_pool"], 4)
+    dual = dk.disentangle(dnn)
+    assert_close(tiny.forward(dual, x), tiny.forward(dnn, x))
+    assert_close(kernels.npk(dual, x), kernels.npk(dnn, x))
+    with pytest.warns(UserWarning, match="max_pool_1, max_pool_2, max_pool_3"):
+        twin = dk.disentangle(dnn, "dlgn")
+    assert twin.arguments["max_pool"] == "average"
+    assert distance(tiny.forward(twin, x), tiny.forward(dnn, x)) > 1e-3
+    again = dk.DLGN.from_config(twin.get_config())
+    assert again.sites == twin.sites
