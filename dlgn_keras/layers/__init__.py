@@ -1,14 +1,16 @@
 """Keras layers of gated networks, each usable alone."""
 
-from dlgn_keras.layers.applied_gate import AppliedGate
 from dlgn_keras.layers.channel_rescaling import ChannelRescaling
-from dlgn_keras.layers.gated import Affine, Gated
+from dlgn_keras.layers.gated import Affine, Gated, GatedDense
 from dlgn_keras.layers.gated_conv import GatedConv1D, GatedConv2D
-from dlgn_keras.layers.gated_dense import GatedDense
 from dlgn_keras.layers.gated_residual import GatedAdd, GatedResidualBlock
-from dlgn_keras.layers.linear_gate import LinearGate
-from dlgn_keras.layers.piecewise_gate import PiecewiseGate, piecewise_problem
 from dlgn_keras.layers.selection import SelectedPooling, SelectionGate
+from dlgn_keras.layers.site_gates import (
+    AppliedGate,
+    LinearGate,
+    PiecewiseGate,
+    piecewise_problem,
+)
 from dlgn_keras.layers.value_tensor import ValueTensor
 
 GatedConv = GatedConv2D

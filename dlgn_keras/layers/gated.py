@@ -1,7 +1,7 @@
-"""Gated: what every gated layer has in common.
+"""GatedDense, and the base class of all layers that are gated from outside.
 
-The base owns the batch norm, the gate and the shapes; a leaf makes its affine
-map and says what shape comes out.
+The base owns the batch norm, the gate and the shapes; a subclass makes its affine
+map and computes the shape of its output.
 """
 
 from typing import Any, NamedTuple
@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 from keras import ops
+
+from dlgn_keras.tools.messages import check_count
 
 BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
 
@@ -47,7 +49,7 @@ class Gated(keras.layers.Layer):
 
     def make_affine(self, options: dict[str, Any]) -> keras.layers.Layer:
         """Return the Keras layer of the affine map, given the options all share."""
-        raise NotImplementedError("A leaf of Gated says what its affine map is.")
+        raise NotImplementedError("A subclass of Gated defines its affine map.")
 
     @property
     def channel_axis(self) -> int:
@@ -96,7 +98,7 @@ class Gated(keras.layers.Layer):
 
     def unit_shape(self, z_shape: tuple) -> tuple:
         """Return the shape of the pre-activations for inputs of shape `z_shape`."""
-        raise NotImplementedError("A leaf of Gated says what shape comes out.")
+        raise NotImplementedError("A subclass of Gated defines its output shape.")
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         z_shape, gate_shape = split_shapes(input_shape)
@@ -136,6 +138,55 @@ class Gated(keras.layers.Layer):
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
         }
+
+
+@keras.saving.register_keras_serializable(package="dlgn_keras")
+class GatedDense(Gated):
+    """Compute `gate * batch_norm(W z + b)`.
+
+    At fixed gates the layer is affine in `z`: the value network's (dual)
+    linearity. Called on `z` alone every unit is on, and the pre-activation
+    itself comes out: what a gating network records.
+
+    Args:
+        units: int, width of the output.
+        use_bias: bool, whether to add `b`.
+        batch_norm: bool, whether to normalise before the gate.
+        kernel_initializer, bias_initializer, kernel_regularizer: as in
+            `keras.layers.Dense`.
+
+    Call arguments:
+        inputs: `[z, gate]`, or `z` alone.
+        training: bool, whether batch norm uses the batch's statistics.
+
+    Input shape: z (batch, ..., input_dim), gate (batch, ..., units).
+    Output shape: (batch, ..., units).
+
+    Raises:
+        ValueError: `units` below 1, or a gate of another shape than the output.
+
+    Example:
+        >>> import keras, dlgn_keras as dk
+        >>> z, gate = keras.ops.ones((2, 3)), keras.ops.zeros((2, 5))
+        >>> dk.layers.GatedDense(5)([z, gate]).shape == (2, 5)
+        True
+
+    Reference: arXiv 2110.03403, section 2 (the weights network).
+    """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        check_count("units", units)
+        super().__init__(**kwargs)
+        self.units = units
+
+    def make_affine(self, options: dict[str, Any]) -> keras.layers.Layer:
+        return keras.layers.Dense(self.units, **options)
+
+    def unit_shape(self, z_shape: tuple) -> tuple:
+        return (*z_shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units}
 
 
 def keep_frozen(layer: keras.layers.Layer, *parts: keras.layers.Layer | None) -> None:

@@ -1,4 +1,8 @@
-"""PiecewiseGate: the gates of ReLU's relatives, from ReLU6 to PReLU."""
+"""Gates at a site: made from pre-activations, and applied to values.
+
+`LinearGate` makes the gates of a ReLU, `PiecewiseGate` those of its relatives from
+ReLU6 to PReLU; `AppliedGate` multiplies by them.
+"""
 
 from typing import Any
 
@@ -7,6 +11,64 @@ import numpy as np
 from keras import ops
 
 from dlgn_keras import gates
+
+
+@keras.saving.register_keras_serializable(package="dlgn_keras")
+class LinearGate(keras.layers.Layer):
+    """Turn pre-activations into gates, element by element.
+
+    `gate = scale * 1{q > 0}` (hard) or `scale * sigmoid(beta * q)` (soft). The
+    straight-through mode is hard forward and soft backward. A hard gate sends
+    no gradient to the network that made `q`.
+
+    Args:
+        beta: float above 0, slope of the soft gate per unit of pre-activation.
+        mode: "soft", "hard" or "straight_through".
+        scale: float above 0, factor on the gate (1.1 in the code of P0).
+
+    Input shape: any, floats.
+    Output shape: the input's.
+
+    Raises:
+        ValueError: an unknown mode, or `beta` or `scale` not above 0.
+
+    Example:
+        >>> import keras, dlgn_keras as dk
+        >>> gate = dk.layers.LinearGate(mode="hard")
+        >>> keras.ops.convert_to_numpy(gate(keras.ops.array([[-2.0, 3.0]]))).tolist()
+        [[0.0, 1.0]]
+
+    Reference: arXiv 2110.03403, section 2; P0 = arXiv 2006.10529, section 2.
+    """
+
+    def __init__(
+        self,
+        beta: float = 4.0,
+        mode: str = "soft",
+        scale: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        gates.check(mode, beta, scale)
+        super().__init__(**kwargs)
+        self.beta = beta
+        self.mode = mode
+        self.scale = scale
+        self.supports_masking = True
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        return self.gates(inputs, self.mode)
+
+    def gates(self, q: Any, mode: str) -> Any:
+        """Return what `call` returns, for a mode of the caller's."""
+        return gates.apply(q, mode, self.beta, self.scale)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return {**config, "beta": self.beta, "mode": self.mode, "scale": self.scale}
 
 
 @keras.saving.register_keras_serializable(package="dlgn_keras")
@@ -130,3 +192,60 @@ def piecewise_problem(
             f"Received: max_value={max_value!r}, threshold={threshold!r}."
         )
     return None
+
+
+@keras.saving.register_keras_serializable(package="dlgn_keras")
+class AppliedGate(keras.layers.Layer):
+    """Compute `z * gate`, or `z * gate + max_value * saturated`.
+
+    The other half of `LinearGate` and `PiecewiseGate`: with their hard gates of `z`
+    itself it is the activation they stand for.
+
+    Args:
+        max_value: float, where the activation saturates; None for never.
+
+    Call arguments:
+        inputs: `[z, gate]`; `[z, gate, saturated]` with a max_value.
+
+    Input shape: two or three tensors of one shape.
+    Output shape: that shape.
+
+    Raises:
+        ValueError: another number of tensors.
+
+    Example:
+        >>> import keras, dlgn_keras as dk
+        >>> z = keras.ops.array([[-2.0, 3.0, 8.0]])
+        >>> gates = dk.layers.PiecewiseGate(max_value=6.0)(z)
+        >>> relu6 = dk.layers.AppliedGate(max_value=6.0)([z, *gates])
+        >>> keras.ops.convert_to_numpy(relu6).tolist()
+        [[0.0, 3.0, 6.0]]
+
+    Reference: arXiv 2006.10529, section 2, for the ReLU; the rest is ours.
+    """
+
+    def __init__(self, max_value: float | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_value = max_value
+
+    def build(self, input_shape: Any) -> None:
+        expected = 2 if self.max_value is None else 3
+        if len(input_shape) != expected:
+            names = ("z", "gate", "saturated")[:expected]
+            raise ValueError(
+                f"`inputs` must be [{', '.join(names)}] with "
+                f"max_value={self.max_value!r}. Received: {len(input_shape)} tensors."
+            )
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        z, gate, *saturated = inputs
+        out = ops.multiply(z, gate)
+        return out + self.max_value * saturated[0] if saturated else out
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        z_shape, gate_shape, *_ = input_shape
+        return (gate_shape[0], *z_shape[1:])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "max_value": self.max_value}
