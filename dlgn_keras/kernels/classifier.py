@@ -19,7 +19,7 @@ SCALINGS = ("trace", "cosine")
 
 
 class NPKClassifier(ClassifierMixin, BaseEstimator):
-    """Classify by the neural path kernel of a model: its gates, not its weights.
+    """Classify by the neural path kernel of a model, which its gates alone determine.
 
     "ridge" and "svm" work on exact Grams (n^2 entries); "features" solves a ridge on
     random path features, for tens of thousands of examples. Labels may be any

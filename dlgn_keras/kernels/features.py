@@ -166,8 +166,8 @@ def npk_estimate(
 def draw_kernel(rng: np.random.Generator, shape: tuple, weights: str) -> np.ndarray:
     """Return entries of zero mean and unit variance, uncorrelated with each other.
 
-    Orthogonal ones are a uniformly random frame between the inputs (times the
-    window) and the units, scaled: what one unit sees, the others see less of.
+    Orthogonal ones are a scaled, uniformly random frame between the inputs (times
+    the window) and the units.
     """
     if weights == "signs":
         return rng.choice([-1.0, 1.0], shape)
@@ -249,7 +249,7 @@ class RandomNetwork:
         return Draw(layers, last, offsets)
 
     def scaled(self, gates: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Return gates as tensors, divided by what keeps the numbers in range."""
+        """Return gates as tensors, divided by the known scales."""
         return {
             site: keras.ops.convert_to_tensor(
                 (gate / self.scales.get(site, 1.0)).astype("float32")
@@ -258,7 +258,7 @@ class RandomNetwork:
         }
 
     def load(self, draw: Draw) -> None:
-        """Make the network that of a draw."""
+        """Give the network the weights of a draw."""
         for name, (kernel, bias) in draw.layers.items():
             layer: Any = self.network.layers[name]
             layer.affine.kernel.assign(kernel)
@@ -268,12 +268,12 @@ class RandomNetwork:
             offset.assign(np.zeros(kernel.shape[-1]) if bias is None else bias)
 
     def features(self, draw: Draw, inputs: Any, gates: dict[str, Any]) -> np.ndarray:
-        """Return (n, heads) float64: what a draw's network makes of some inputs.
+        """Return the outputs of a draw's network, (n, heads) float64.
 
         Args:
             draw: the weights.
             inputs: tensor (n, *input_shape).
-            gates: what `scaled` returned.
+            gates: as `scaled` returns them.
         """
         self.load(draw)
         found = self.model.predict_on_batch([inputs, gates])

@@ -16,7 +16,7 @@ LINES = ("-", "--", ":", "-.")
 
 
 def check_gram(name: str, gram: Any) -> np.ndarray:
-    """Return a Gram as a float64 array, or say what is wrong with it."""
+    """Return a Gram as a float64 array; raise a ValueError if it is none."""
     gram = np.asarray(gram, np.float64)
     if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or not gram.size:
         raise ValueError(
@@ -61,7 +61,7 @@ def _centre(gram: np.ndarray) -> np.ndarray:
 
 
 def eigenvalues(gram: Any) -> np.ndarray:
-    """Return the eigenvalues over their sum, largest first: shares of the trace.
+    """Return the eigenvalues divided by their sum, largest first.
 
     Args:
         gram: Gram (n, n), symmetric.
@@ -79,7 +79,7 @@ def eigenvalues(gram: Any) -> np.ndarray:
 
 
 def effective_rank(gram: Any) -> float:
-    """Return `(tr H)^2 / tr(H^2)`: how many equal directions would weigh as much.
+    """Return `(tr H)^2 / tr(H^2)`: the number of equal eigenvalues with this ratio.
 
     Args:
         gram: Gram (n, n), symmetric.
@@ -151,12 +151,12 @@ def study(
     seed: int = 0,
     progress: bool | None = None,
 ) -> dict[str, Any]:
-    """Return what the gates of models are worth, as data ready for json.
+    """Compare trained gates, untrained gates and raw inputs; return data for json.
 
-    Every model's own test accuracy stands beside that of a ridge or SVM on its
-    neural path kernel, of the same on an untrained twin of the first model
-    (random gates), and of a ridge on the raw inputs. The kernels of some test
-    examples are compared by alignment, effective rank and eigenvalues.
+    The test accuracies are those of every model itself, of a ridge or SVM on its
+    neural path kernel, of the same on an untrained twin of the first model (random
+    gates), and of a ridge on the raw inputs. Alignment, effective rank and
+    eigenvalues compare the kernels of some test examples.
 
     Args:
         nets: a trained DNN, DGN or DLGN, or {name: model}, all of one input shape.
@@ -330,7 +330,7 @@ def _draw_accuracies(axes: Any, rows: list[dict[str, Any]]) -> None:
     axes.set_ylim(len(models) - 0.4, -0.6)
     axes.margins(x=0.1)
     axes.set_xlabel("test accuracy, %")
-    axes.set_title("what the gates are worth", loc="left")
+    axes.set_title("models and their kernels", loc="left")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="best")
 

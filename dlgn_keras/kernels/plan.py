@@ -1,8 +1,8 @@
-"""Plan: what the kernel recursion must keep of its state after every stage.
+"""Plan: the part of its state that the kernel recursion keeps after every stage.
 
-The recursion carries, for two examples, the inner product of their path features
-up to a stage. How much of it later stages read differs by orders of magnitude in
-cost, so it is settled once, from the end of the skeleton to its start:
+The recursion carries, for two examples, the inner product of their path features up
+to a stage. Later stages may read all of it or little, at costs that differ by orders
+of magnitude. The plan settles this once, from the last stage to the first:
 
 - *pairs*: whether entries between different positions are read (by pooling), or
   only the diagonal (nets that flatten: cost S instead of S^2);
@@ -30,7 +30,7 @@ from dlgn_keras.skeletons.rules import StageRules
 
 
 class Needs(NamedTuple):
-    """What is read of the state that leaves a stage."""
+    """The parts of a stage's output that later stages read."""
 
     apart: bool
     pairs: bool
@@ -44,12 +44,12 @@ class Plan:
         stages: the skeleton's stages, without a leading Flatten.
         input_shape: shape of one value input, flattened if the skeleton begins so.
         shapes: output shape by stage name.
-        needs: what is read of each stage's output, by stage name.
-        start: what is read of the inputs' own inner products.
+        needs: parts of each stage's output that are read, by its name.
+        start: parts of the inputs' own inner products that are read.
         biases: names of the weight stages ("logits" is one) at which a bias or a
             batch-norm offset starts paths; empty to leave those paths out.
-        fan_in: what the sum over units is divided by at each weight stage: their
-            number in the normalised kernel, 1 in the plain one.
+        fan_in: divisor of the sum over units at each weight stage: their number
+            in the normalised kernel, 1 in the plain one.
     """
 
     stages: tuple[Stage, ...]
@@ -66,7 +66,7 @@ class Plan:
 
 
 def make_plan(net: Any, normalize: bool, bias_paths: bool) -> Plan:
-    """Return the plan of a DNN, DGN or DLGN, or say why it has none.
+    """Return the plan of a DNN, DGN or DLGN.
 
     Raises:
         ValueError: not a model of this library, or a residual block
@@ -98,7 +98,7 @@ def make_plan(net: Any, normalize: bool, bias_paths: bool) -> Plan:
 
 
 def on_skeleton(net: Any) -> Any:
-    """Return what the kernels read: the twin of a Keras model, put on a skeleton.
+    """Return `net`; the twin of a Keras model is put on a skeleton first.
 
     Raises:
         ValueError: a twin whose graph is no skeleton, with the layer in the way.
@@ -120,7 +120,7 @@ def check_model(net: Any) -> None:
 def _backwards(
     stages: tuple[Stage, ...], after: Needs, needs: dict[str, Needs]
 ) -> Needs:
-    """Note what is read of each stage's output; return what is read of the input."""
+    """Note the needs behind each stage; return those of the input."""
     for stage in reversed(stages):
         needs[stage.name] = after
         after = NEEDS(stage, after, needs)

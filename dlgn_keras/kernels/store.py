@@ -1,9 +1,9 @@
-"""A Gram on disk that survives a crash: finished tiles are never computed again.
+"""A Gram on disk: after a crash, finished tiles are not computed again.
 
 The folder holds `manifest.json` (what is computed), `gram.partial.npy` and the
 list `finished.txt` while work goes on, and `gram.npy` once every tile is in.
-A tile is noted as finished only after its numbers are on disk, and `gram.npy`
-appears in one step: nothing half-written is ever taken for whole.
+A tile is listed as finished only after its numbers are on disk, and `gram.npy`
+appears in one step: no half-written file is taken for a whole one.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from dlgn_keras.tools.files import read_json, write_json
 
 
 def fingerprint(net: Any, arrays: list[np.ndarray | None], options: dict) -> str:
-    """Return a hash of all that a Gram depends on: weights, examples, options."""
+    """Return a hash of the weights, examples and options behind a Gram."""
     digest = hashlib.sha256()
     config = {key: value for key, value in net.get_config().items() if key != "name"}
     text = json.dumps([config, options], sort_keys=True, default=str)
@@ -81,7 +81,7 @@ class Store:
         return self.path.is_file()
 
     def start(self, tile_size: int) -> set[tuple[int, int]]:
-        """Make what is missing; return the (row, column) starts of finished tiles."""
+        """Make missing files; return the (row, column) starts of finished tiles."""
         self.folder.mkdir(parents=True, exist_ok=True)
         manifest = self.folder / "manifest.json"
         if not manifest.is_file() or not self._partial.is_file():
@@ -111,7 +111,7 @@ class Store:
             )
 
     def write(self, tile: Tile, values: np.ndarray, mirror: bool) -> None:
-        """Put one tile on disk, then note it as finished."""
+        """Write one tile, then list it as finished."""
         self._gram[tile.rows, tile.columns] = values
         if mirror:
             self._gram[tile.columns, tile.rows] = values.T

@@ -1,8 +1,8 @@
 """Tiles of a Gram: their examples, how they are cut into blocks and computed.
 
-A *tile* is a square of the Gram whose gates are made once; it is what is stored,
-sent to a worker, or computed again after a crash. A *block* is a part of a tile
-small enough for the recursion's state.
+A *tile* is a square of the Gram whose gates are made once: the unit that is stored,
+sent to a worker, or computed again after a crash. A *block* is a part of a tile small
+enough for the recursion's state.
 """
 
 import os
@@ -49,14 +49,14 @@ class Tile(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """What a tile needs of some examples, as the model gives it: float32, (n, ...)."""
+    """Value inputs and gates of some examples: float32, (n, ...)."""
 
     inputs: np.ndarray
     gates: dict[str, np.ndarray]
 
 
 def check_examples(net: Any, name: str, x: Any) -> np.ndarray:
-    """Return raw inputs of a model as an array, or say what is wrong with them."""
+    """Return raw inputs as an array; raise a ValueError if they do not fit."""
     check_model(net)
     return check_inputs(x, net.input_shape[1:], name)
 
@@ -69,7 +69,7 @@ def forward_size(net: Any) -> int:
 
 
 def read_examples(net: Any, x: np.ndarray, mode: str | None = None) -> Examples:
-    """Return what the kernels need of examples, the same for every number of them.
+    """Return value inputs and gates of examples, equal for every number of them.
 
     Float32 products round differently for every batch size, which moves soft
     gates by 1e-8 and may turn a hard one: so all batches of a model have one size.

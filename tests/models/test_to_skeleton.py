@@ -1,5 +1,7 @@
 """as_gated_model: a Keras model's twin on a skeleton, so that kernels read it."""
 
+import warnings
+
 import foreign
 import keras
 import numpy as np
@@ -62,6 +64,30 @@ def test_on_a_skeleton_a_twin_has_the_same_logits_gates_and_contributions(
     assert gram.shape == (len(x), len(x))
     assert np.linalg.eigvalsh(gram).min() > -1e-9 * np.abs(gram).max()
     assert np.array_equal(dk.kernels.npk(twin, x), gram)
+
+
+@pytest.mark.parametrize("family", ["dgn", "dlgn"])
+def test_a_twin_with_max_pools_goes_onto_a_skeleton(family, rng):
+    stack = [
+        keras.Input((5, 4, 1)),
+        layers.Conv2D(3, 2, padding="same", activation="relu", **LAST),
+        layers.MaxPooling2D(2, **LAST),
+        layers.Conv2D(2, 2, padding="same", activation="relu", **LAST),
+        layers.GlobalAveragePooling2D(**LAST),
+        layers.Dense(2),
+    ]
+    model = keras.Sequential(stack)
+    tiny.shake(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the averages of a DLGN
+        twin = dk.disentangle(model, family)
+    net = dk.models.as_gated_model(twin)
+    x = foreign.examples(rng, model)
+    assert_close(tiny.forward(net, x), tiny.forward(twin, x))
+    ours, theirs = net.gates(x), twin.gates(x)
+    for one, other in zip(ours.values(), theirs.values(), strict=True):
+        assert_close(one, other)
+    assert dk.kernels.npk(twin, x).shape == (len(x), len(x))
 
 
 def test_a_dilated_twin_goes_onto_a_skeleton(rng):

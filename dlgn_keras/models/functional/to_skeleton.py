@@ -16,6 +16,7 @@ from dlgn_keras.models.functional.twin import DisentangledModel
 from dlgn_keras.skeletons import Residual, Skeleton, Stage
 
 SKIPPED = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "Identity")
+POOLS = {"AveragePooling": skeletons.AveragePool, "MaxPooling": skeletons.MaxPool}
 Keys = tuple[str, str | None]  # of the affine layer, and of its batch norm
 
 
@@ -28,7 +29,8 @@ def as_gated_model(twin: DisentangledModel) -> GatedModel:
 
     Args:
         twin: of a chain, or of residual blocks of two branches, made of dense and
-            square convolutions with batch norm behind them, ReLUs, average pooling.
+            square convolutions with batch norm behind them, ReLUs, and poolings whose
+            windows stand side by side.
 
     Raises:
         ValueError: a graph that is no skeleton, with the first layer in the way.
@@ -44,6 +46,8 @@ def as_gated_model(twin: DisentangledModel) -> GatedModel:
     skeleton = Skeleton(reader.stages(), "from_keras")
     known = twin.arguments
     family = {"dgn": DGN, "dlgn": DLGN}[known.pop("family")]
+    if family is DLGN and skeleton.has_max_pool:
+        known["max_pool"] = "average"
     net = family(
         skeleton,
         twin.source_graph.input_shape,
@@ -105,8 +109,6 @@ class _Reader:
     def described(self, k: int) -> tuple[str, dict[str, Any]]:
         """Return the class and the config of a step's layer."""
         step = self.graph.steps[k]
-        if step.kind == "pool":
-            raise self.refuse(k, "takes maxima, which gates of no skeleton select")
         layer = self.graph.layers[step.layer]
         return layer["class_name"], layer["config"]
 
@@ -177,11 +179,11 @@ class _Reader:
         if kind in ("GlobalAveragePooling1D", "GlobalAveragePooling2D"):
             if channels_last and not config["keepdims"]:
                 return [skeletons.GlobalPool(name)], k
-        if kind in ("AveragePooling1D", "AveragePooling2D"):
+        if kind[:-2] in POOLS and kind[-2:] in ("1D", "2D"):
             size = _square(config["pool_size"])
             same = _square(config["strides"]) == size and config["padding"] == "valid"
             if size and same and channels_last:
-                return [skeletons.AveragePool(size, name)], k
+                return [POOLS[kind[:-2]](size, name)], k
         if kind == "Dense":
             norm, gated, end = self.behind(k)
             self.keys[name] = (self.graph.steps[k].layer, norm)
