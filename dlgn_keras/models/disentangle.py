@@ -5,7 +5,7 @@ from typing import Any
 
 from dlgn_keras.models.base import GatedModel
 from dlgn_keras.models.families import DGN, DLGN, DNN
-from dlgn_keras.models.functional import DisentangledModel, read
+from dlgn_keras.models.foreign import DisentangledModel, read
 from dlgn_keras.skeletons import MaxPool, walk
 from dlgn_keras.tools.messages import check_choice
 

@@ -1,5 +1,10 @@
-"""DisentangledModel: the gated pair of any functional Keras model."""
+"""DisentangledModel: the gated pair of any functional Keras model.
 
+As in `dlgn_keras.models.builder`, layers are made on first use, and the networks
+differ only in what comes out of a site.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -7,6 +12,13 @@ import numpy as np
 from keras import ops
 
 from dlgn_keras import gates as gate_functions
+from dlgn_keras.layers import (
+    AppliedGate,
+    LinearGate,
+    PiecewiseGate,
+    SelectedPooling,
+    SelectionGate,
+)
 from dlgn_keras.models.base import (
     BaseModel,
     Site,
@@ -14,16 +26,134 @@ from dlgn_keras.models.base import (
     predict_arrays,
 )
 from dlgn_keras.models.builder import value_inputs
-from dlgn_keras.models.functional.graph import Graph
-from dlgn_keras.models.functional.trunk import (
-    SATURATED,
-    Trunk,
-    copy_weights,
-    gating_answer,
-    make_gate,
-    value_answer,
-)
+from dlgn_keras.models.foreign.reading import STEP, Graph, Step
 from dlgn_keras.tools.messages import check_choice
+
+# What comes out at a site or a max pooling, given the step and what comes in.
+Answer = Callable[[Step, Any], Any]
+SATURATED = "_saturated"
+
+
+class Trunk:
+    """The layers of a graph; every trunk has its own."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.layers: dict[str, Any] = {}
+
+    def walk(
+        self, x: Any, start: int, targets: set[int], answer: Answer | None = None
+    ) -> dict[int, Any]:
+        """Return the outputs of the targets, step `start` giving x."""
+        needed = self.graph.needed_for(targets)
+        outputs = {start: x}
+        for k, step in enumerate(self.graph.steps):
+            if k <= start or k not in needed:
+                continue
+            if step.kind != "affine" and answer is not None:
+                outputs[k] = answer(step, outputs[step.inputs[0]])
+            else:
+                args, kwargs = _filled(step.arguments, outputs)
+                outputs[k] = self.layer(step)(*args, **kwargs)
+        return {k: outputs[k] for k in targets}
+
+    def layer(self, step: Step) -> Any:
+        """Return the layer of a step, made when first asked for."""
+        if step.layer not in self.layers:
+            made = keras.saving.deserialize_keras_object(self.graph.layers[step.layer])
+            self.layers[step.layer] = made
+        return self.layers[step.layer]
+
+    def averaging(self, step: Step) -> Any:
+        """Return an average pooling with the windows of a max pooling."""
+        if step.layer not in self.layers:
+            described = self.graph.layers[step.layer]
+            name = described["class_name"].replace("Max", "Average")
+            cls = getattr(keras.layers, name)
+            self.layers[step.layer] = cls.from_config(described["config"])
+        return self.layers[step.layer]
+
+    def copy_from(self, sources: dict[str, Any]) -> None:
+        """Give every layer the weights of the source with its key."""
+        for key, layer in self.layers.items():
+            source: Any = sources.get(key)
+            if isinstance(source, keras.layers.Layer) and source.weights:
+                copy_weights(source, layer)
+
+
+def copy_weights(source: Any, layer: Any) -> None:
+    layer.set_weights(source.get_weights())
+    if isinstance(layer, keras.layers.Normalization):
+        layer.finalize_state()  # what it scales by is made of the weights
+
+
+def gating_answer(trunk: Trunk, rectify: bool) -> Answer:
+    """Answer as the model itself does (a DGN), or linearly (a DLGN)."""
+
+    def answer(step: Step, x: Any) -> Any:
+        if rectify:
+            return trunk.layer(step)(x)
+        return x if step.kind == "site" else trunk.averaging(step)(x)
+
+    return answer
+
+
+def value_answer(graph: Graph, gates: dict[str, Any]) -> Answer:
+    """Answer `z * gate`, and at a pooling what the selection gates select."""
+
+    def answer(step: Step, z: Any) -> Any:
+        config = graph.layers[step.layer]["config"]
+        # By layers of a step's own name: Keras numbers bare operations, and its
+        # "multiply" may be one of the model's.
+        options = {"dtype": config["dtype"], "name": step.name}
+        if step.kind == "pool":
+            keepdims = config.get("keepdims", False)
+            layer = SelectedPooling(**_windows(config), keepdims=keepdims, **options)
+            return layer([z, gates[step.name]])
+        names = [n for n in (step.name, step.name + SATURATED) if n in gates]
+        layer = AppliedGate(config.get("max_value"), **options)
+        return layer([z, *(gates[name] for name in names)])
+
+    return answer
+
+
+def make_gate(graph: Graph, step: Step, q: Any, mode: str, beta: float) -> Any:
+    """Return the layer that makes the gates of a step from what comes into it."""
+    described = graph.layers[step.layer]
+    config = described["config"]
+    options = {"mode": mode, "beta": beta, "name": f"{step.name}_gate"}
+    options["dtype"] = config["dtype"]
+    if step.kind == "pool":
+        return SelectionGate(**_windows(config), **options)
+    if described["class_name"] == "PReLU":
+        shared = config["shared_axes"] or ()
+        shape = [1 if k in shared else n for k, n in enumerate(q.shape[1:], start=1)]
+        return PiecewiseGate(slope_shape=shape, **options)
+    names = ("negative_slope", "max_value", "threshold")
+    numbers = {name: config[name] for name in names}
+    if numbers == {"negative_slope": 0.0, "max_value": None, "threshold": 0.0}:
+        return LinearGate(**options)
+    return PiecewiseGate(**numbers, **options)
+
+
+def _windows(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "pool_size": config.get("pool_size"),  # global pooling has none
+        "strides": config.get("strides"),
+        "padding": config.get("padding", "valid"),
+        "data_format": config["data_format"],
+    }
+
+
+def _filled(arguments: Any, outputs: dict[int, Any]) -> Any:
+    """Put tensors where a step's arguments name steps."""
+    if isinstance(arguments, dict):
+        if set(arguments) == {STEP}:
+            return outputs[arguments[STEP]]
+        return {k: _filled(v, outputs) for k, v in arguments.items()}
+    if isinstance(arguments, list):
+        return [_filled(v, outputs) for v in arguments]
+    return arguments
 
 
 class _Parts:
@@ -56,7 +186,7 @@ class DisentangledModel(BaseModel):
     - a max pooling has selection gates, 1 for the entry taken of each window.
 
     Args:
-        graph: the model as data, see `dlgn_keras.models.functional`.
+        graph: the model as data, see `dlgn_keras.models.foreign`.
         family: "dgn", whose gating network is the model itself, or "dlgn", whose
             gating network is linear: no activation, average for max pooling.
         gate, beta, value_input: as in `dk.DGN`.

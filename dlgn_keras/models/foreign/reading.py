@@ -1,16 +1,20 @@
-"""Read a functional Keras model into a Graph, or name all that stands in the way.
+"""A functional Keras model as pure data: its layers and the order of their calls.
 
-The one file that looks at Keras' record of a graph, `_nodes_by_depth`.
+A `Graph` is to a Keras model what a skeleton is to ours: two trunks are built from it,
+and it goes to json and back. Nested models are inlined, fused activations are steps of
+their own, and a softmax at the end is left out. `read` makes it, or names every layer
+that cannot be converted; this file alone looks at Keras' record of a graph,
+`_nodes_by_depth`.
 """
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
 from dlgn_keras.layers import ChannelRescaling
-from dlgn_keras.models.functional.graph import STEP, Graph, Step
-from dlgn_keras.models.functional.kinds import (
+from dlgn_keras.models.foreign.kinds import (
     ELEMENTWISE_OPS,
     Activation,
     Kind,
@@ -18,6 +22,76 @@ from dlgn_keras.models.functional.kinds import (
 )
 
 SCALERS = (ChannelRescaling, keras.layers.Rescaling, keras.layers.Normalization)
+
+
+STEP = "__step__"  # marks a tensor in a step's arguments, as json holds them
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of one layer.
+
+    name: its own, also where a layer is called twice.
+    kind: "affine" (at inference), "site" (where a ReLU-like activation stands) or
+        "pool" (max pooling); "input" for step 0.
+    layer: key of the layer in `Graph.layers`; calls with one key share weights.
+    inputs: steps whose outputs it reads.
+    arguments: [args, kwargs] of the call, tensors as {STEP: number}.
+    """
+
+    name: str
+    kind: str
+    layer: str = ""
+    inputs: tuple[int, ...] = ()
+    arguments: Any = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The steps of a model, in an order in which they can be called.
+
+    input_shape, input_dtype: of step 0, without the batch.
+    layers: {key: layer as Keras serialises it}, activations split off.
+    steps: step 0 is the input.
+    value_input: the step whose output the value network is fed: what the
+        preprocessing makes of the raw input, 0 where there is none.
+    output: the step whose output are the logits.
+    head: what followed the logits and was left out, such as "softmax"; or None.
+    """
+
+    input_shape: tuple[int, ...]
+    input_dtype: str
+    layers: dict[str, Any]
+    steps: tuple[Step, ...]
+    value_input: int
+    output: int
+    head: str | None
+
+    def sites(self) -> tuple[Step, ...]:
+        """Return the steps where gates stand: activations and max poolings."""
+        return tuple(s for s in self.steps if s.kind in ("site", "pool"))
+
+    def needed_for(self, targets: set[int]) -> set[int]:
+        """Return the steps that the outputs of `targets` depend on, themselves too."""
+        needed = set(targets)
+        for k in range(len(self.steps) - 1, -1, -1):
+            if k in needed:
+                needed |= set(self.steps[k].inputs)
+        return needed
+
+    def to_config(self) -> dict[str, Any]:
+        """Return plain dictionaries and lists, ready for json."""
+        steps = [{**vars(step), "inputs": list(step.inputs)} for step in self.steps]
+        return {**vars(self), "input_shape": list(self.input_shape), "steps": steps}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Graph":
+        steps = tuple(
+            Step(**{**step, "inputs": tuple(step["inputs"])})
+            for step in config["steps"]
+        )
+        shape = tuple(config["input_shape"])
+        return cls(**{**config, "input_shape": shape, "steps": steps})
 
 
 class Found(NamedTuple):
