@@ -19,6 +19,7 @@ from dlgn_keras.skeletons import (
     Dense,
     Flatten,
     GlobalPool,
+    MaxPool,
     Residual,
     Skeleton,
 )
@@ -59,6 +60,55 @@ KINDS = {
     ),
 }
 MAX_POOL = (skeletons.vgg16((2, 2), (1, 1), pooling="max"), (4, 4, 1))
+# Fields of stages beyond the usual: with every padding, in a block, in a row.
+FIELDS = {
+    "dilation": (
+        Skeleton(
+            (
+                Conv(2, 2, padding="circular", dilation=2),
+                Residual((Conv(2, 3, batch_norm=True, dilation=2),)),
+                Conv(2, 2, padding="valid", dilation=3),
+                GlobalPool(),
+            )
+        ),
+        (4, 5, 1),
+    ),
+    "groups": (
+        Skeleton(
+            (
+                Conv(2, 2, groups=2, batch_norm=True),
+                Conv(4, 2, gated=False, padding="circular", groups=2),
+                Conv(4, 1, groups=4),
+                Residual((Conv(4, 2, gated=False, groups=2),)),
+                AveragePool(2),
+                Residual((Conv(4, 1, groups=2),), (Conv(4, 1, groups=4),), gated=False),
+                Conv(2, 1, groups=2, gated=False),
+                GlobalPool(),
+            )
+        ),
+        (3, 2, 2),
+    ),
+    "groups_flat": (
+        Skeleton((Conv(4, 2, groups=2), Conv(4, 2, groups=2), Flatten())),
+        (3, 2),
+    ),
+    "max_pool": (
+        Skeleton(
+            (
+                Conv(2, 2),
+                MaxPool(2),
+                Residual((Conv(2, 2), MaxPool(1)), (Conv(2, 1, gated=False),)),
+                MaxPool(2),
+                Flatten(),
+            )
+        ),
+        (5, 4, 1),
+    ),
+    "max_pool_of_equals": (
+        Skeleton((Conv(3, 1, gated=False), MaxPool(2), Conv(2, 2), GlobalPool())),
+        (5, 2),
+    ),
+}
 FAMILIES = tuple(dk.models.FAMILIES)
 # Batch norm before anything tells examples of all-ones apart: refused by the models.
 NO_ONES = ("fc_batch_norm", "dense_residual", "gconv_valid")

@@ -18,69 +18,17 @@ from dlgn_keras.skeletons import (
     AveragePool,
     Conv,
     Flatten,
-    GlobalPool,
     MaxPool,
-    Residual,
     Skeleton,
 )
 from dlgn_keras.skeletons.stages import rebuild
-
-# kind -> (skeleton, input shape): the field with every padding, in a block, in a row.
-FIELDS = {
-    "dilation": (
-        Skeleton(
-            (
-                Conv(2, 2, padding="circular", dilation=2),
-                Residual((Conv(2, 3, batch_norm=True, dilation=2),)),
-                Conv(2, 2, padding="valid", dilation=3),
-                GlobalPool(),
-            )
-        ),
-        (4, 5, 1),
-    ),
-    "groups": (
-        Skeleton(
-            (
-                Conv(2, 2, groups=2, batch_norm=True),
-                Conv(4, 2, gated=False, padding="circular", groups=2),
-                Conv(4, 1, groups=4),
-                Residual((Conv(4, 2, gated=False, groups=2),)),
-                AveragePool(2),
-                Residual((Conv(4, 1, groups=2),), (Conv(4, 1, groups=4),), gated=False),
-                Conv(2, 1, groups=2, gated=False),
-                GlobalPool(),
-            )
-        ),
-        (3, 2, 2),
-    ),
-    "groups_flat": (
-        Skeleton((Conv(4, 2, groups=2), Conv(4, 2, groups=2), Flatten())),
-        (3, 2),
-    ),
-    "max_pool": (
-        Skeleton(
-            (
-                Conv(2, 2),
-                MaxPool(2),
-                Residual((Conv(2, 2), MaxPool(1)), (Conv(2, 1, gated=False),)),
-                MaxPool(2),
-                Flatten(),
-            )
-        ),
-        (5, 4, 1),
-    ),
-    "max_pool_of_equals": (
-        Skeleton((Conv(3, 1, gated=False), MaxPool(2), Conv(2, 2), GlobalPool())),
-        (5, 2),
-    ),
-}
 
 
 def build(family, field, **options):
     """A model of a kind; a DLGN's gating network averages where the others pool."""
     if field.startswith("max_pool") and family == "dlgn":
         options["max_pool"] = "average"
-    return tiny.build(family, FIELDS[field], **options)
+    return tiny.build(family, tiny.FIELDS[field], **options)
 
 
 def without(field, kind):
@@ -98,10 +46,10 @@ def without(field, kind):
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", tiny.FIELDS)
 def test_models_are_the_sum_over_paths_and_the_kernel_their_overlap(field, family, rng):
     net = build(family, field)
-    x = tiny.examples(rng, FIELDS[field], 2)
+    x = tiny.examples(rng, tiny.FIELDS[field], 2)
     assert_close(tiny.forward(net, x), oracle.logits_by_paths(net, x))
     assert_close(tiny.forward(net, x), oracle.value_logits(net, x, net.gates(x)))
     gates = read_examples(net, x).gates
@@ -111,31 +59,31 @@ def test_models_are_the_sum_over_paths_and_the_kernel_their_overlap(field, famil
     assert_close(single, gram)
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", tiny.FIELDS)
 def test_a_model_that_ignores_the_field_is_seen(field, rng):
     """Broken twin: the same weights where shapes allow it, the field left out."""
     net = build("dlgn", field, beta=0.25)
-    x = tiny.examples(rng, FIELDS[field], 2)
+    x = tiny.examples(rng, tiny.FIELDS[field], 2)
     gram = kernels.npk(net, x)
-    skeleton, shape = without(field, FIELDS[field])
+    skeleton, shape = without(field, tiny.FIELDS[field])
     twin = dk.DLGN(skeleton, shape, tiny.CLASSES, beta=0.25)
     assert distance(kernels.npk(twin, x), gram) > 1e-3
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", tiny.FIELDS)
 def test_random_features_estimate_the_kernel(field, rng):
     net = build("dgn", field)
-    x = tiny.examples(rng, FIELDS[field], 2)
+    x = tiny.examples(rng, tiny.FIELDS[field], 2)
     found = kernels.npk_estimate(net, x, num_features=4000)
     off = np.abs(found.gram - kernels.npk(net, x))
     assert (off < 5 * found.standard_error + 1e-9).all()
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", tiny.FIELDS)
 def test_models_train_save_and_load(field, family, rng, tmp_path):
     net = build(family, field)
-    x = tiny.examples(rng, FIELDS[field], 4)
+    x = tiny.examples(rng, tiny.FIELDS[field], 4)
     net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     net.fit(x, np.arange(4) % 2, epochs=1, verbose=0)
     net.save(tmp_path / "net.keras")
@@ -146,7 +94,7 @@ def test_models_train_save_and_load(field, family, rng, tmp_path):
 
 @pytest.mark.parametrize("field", ["dilation", "groups", "groups_flat"])
 def test_json_holds_the_field_only_where_it_is_set(field):
-    skeleton, _ = FIELDS[field]
+    skeleton, _ = tiny.FIELDS[field]
     field = field.partition("_")[0]
     config = json.loads(skeleton.to_json())
     assert config["stages"][0][field] == getattr(skeleton.stages[0], field)
@@ -200,7 +148,7 @@ def test_bad_values_are_named(make, message):
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_gates_of_a_max_pool_select_the_largest_pre_activation(family, rng):
     net = build(family, "max_pool")
-    x = tiny.examples(rng, FIELDS["max_pool"], 3)
+    x = tiny.examples(rng, tiny.FIELDS["max_pool"], 3)
     gates, q = net.gates(x, "hard"), oracle.pre_activations(net, x)
     assert dict(net.sites) == {name: gate.shape[1:] for name, gate in gates.items()}
     for name in ("max_pool_1", "max_pool_2", "max_pool_3"):
@@ -213,7 +161,7 @@ def test_gates_of_a_max_pool_select_the_largest_pre_activation(family, rng):
 def test_another_selection_is_seen(rng):
     """Broken twin: the last entry of each window in place of the largest one."""
     net = build("dgn", "max_pool", gate="hard")
-    x = tiny.examples(rng, FIELDS["max_pool"], 3)
+    x = tiny.examples(rng, tiny.FIELDS["max_pool"], 3)
     gates = net.gates(x)
     logits = tiny.value_forward(net, net.value_inputs(x), gates)
     assert_close(logits, tiny.forward(net, x))
@@ -223,7 +171,7 @@ def test_another_selection_is_seen(rng):
 
 def test_the_dual_of_a_network_with_max_pools_is_exact(rng):
     dnn = build("dnn", "max_pool")
-    x = tiny.examples(rng, FIELDS["max_pool"], 4)
+    x = tiny.examples(rng, tiny.FIELDS["max_pool"], 4)
     dual = dk.disentangle(dnn)
     assert_close(tiny.forward(dual, x), tiny.forward(dnn, x))
     assert_close(kernels.npk(dual, x), kernels.npk(dnn, x))
