@@ -14,10 +14,22 @@ import numpy as np
 from dlgn_keras.interpret.local import AffineUnits, filters_at
 from dlgn_keras.interpret.nodes import Nodes, check_model, gating_nodes
 from dlgn_keras.models import Folded, GatedModel, fold
-from dlgn_keras.skeletons import AveragePool, Conv, Residual
+from dlgn_keras.skeletons import (
+    AveragePool,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalPool,
+    MaxPool,
+    Residual,
+    walk,
+)
+from dlgn_keras.skeletons.rules import StageRules
+from dlgn_keras.skeletons.window import Window
 from dlgn_keras.tools.messages import check_choice
 
 UNBOUNDED = 2**40
+Layers = Mapping[str, Folded]
 
 
 class GateFilters(NamedTuple):
@@ -85,7 +97,12 @@ def all_gate_filters(net: GatedModel) -> dict[str, GateFilters]:
         >>> [f.kernel.shape for f in all_gate_filters(net).values()]
         [(8, 8, 1, 8), (8, 8, 1, 8)]
     """
-    return _filters(net, tuple(site.name for site in check_model(net).sites))
+    pools = _pools(check_model(net))
+    return _filters(net, tuple(s.name for s in net.sites if s.name not in pools))
+
+
+def _pools(net: GatedModel) -> set[str]:
+    return {s.name for s in walk(net.skeleton.stages) if isinstance(s, MaxPool)}
 
 
 def _filters(net: GatedModel, sites: tuple[str, ...]) -> dict[str, GateFilters]:
@@ -93,6 +110,11 @@ def _filters(net: GatedModel, sites: tuple[str, ...]) -> dict[str, GateFilters]:
     shapes = dict(net.sites)
     for site in sites:
         check_choice("site", site, shapes)
+        if site in _pools(net):
+            raise ValueError(
+                "`site` must be a site of a ReLU: a max pooling selects among the "
+                f"filters before it. Received: site={site!r}."
+            )
     if not net.has_linear_gates:
         raise ValueError(
             "`net` must be a DLGN: the gates of a DNN or a DGN have no filters of "
@@ -140,57 +162,75 @@ def _along(
         if node.name in known:
             continue
         sources = [known[nodes[k].name] for k in node.inputs]
-        stage, shape = node.stage, nodes[node.inputs[0]].shape
-        if isinstance(stage, Residual):
-            made = _add(*sources)
-        elif isinstance(stage, Conv):
-            made = _convolved(
-                sources[0], stage, layers[node.name], shape[:-1], node.shape[:-1]
-            )
-        elif isinstance(stage, AveragePool):
-            units, size = shape[-1], stage.pool_size
-            kernel = np.broadcast_to(
-                np.eye(units) / size ** len(sizes),
-                (*(size,) * len(sizes), units, units),
-            )
-            mean = Folded(kernel, np.zeros(units))
-            pool = Conv(units, size, size, "valid")
-            made = _convolved(sources[0], pool, mean, shape[:-1], node.shape[:-1])
-        else:
-            raise TypeError(f"No filter is known through the stage {stage!r}.")
+        shape = nodes[node.inputs[0]].shape
+        made = FILTERS(node.stage, sources, layers, shape, node.shape[:-1])
         known[node.name] = _cut(made, tuple(sizes), node.shape[:-1])
     return known[nodes[-1].name]
 
 
+# stage, filters before it, layers, shape of its input, positions of its output
+# -> filters behind it
+FILTERS = StageRules("A filter of the input")
+FILTERS.refuse(
+    *(Dense, Flatten, GlobalPool), reason="it has no positions that a filter moves over"
+)
+Positions = tuple[int, ...]
+
+
+@FILTERS.rule(Residual, "body", "shortcut", "gated")
+def _block(stage: Residual, sources: list[GateFilters], *_: Any) -> GateFilters:
+    return _add(*sources)
+
+
+@FILTERS.rule(Conv, "window", "affine", "gated")
+def _conv(
+    stage: Conv, sources: list, layers: Layers, shape: Positions, positions: Positions
+) -> GateFilters:
+    layer = layers[stage.name]
+    return _convolved(sources[0], stage.window, layer, shape[:-1], positions)
+
+
+@FILTERS.rule(AveragePool, "window")
+@FILTERS.rule(MaxPool, "window")  # a linear gating network takes its means
+def _mean(
+    stage: Any, sources: list, layers: Layers, shape: Positions, positions: Positions
+) -> GateFilters:
+    units, size, axes = shape[-1], stage.pool_size, len(positions)
+    each = np.eye(units) / size**axes
+    kernel = np.broadcast_to(each, (*(size,) * axes, units, units))
+    mean = Folded(kernel, np.zeros(units))
+    return _convolved(sources[0], stage.window, mean, shape[:-1], positions)
+
+
 def _convolved(
     source: GateFilters,
-    stage: Conv,
+    window: Window,
     layer: Folded,
     sizes: tuple[int, ...],
     positions: tuple[int, ...],
 ) -> GateFilters:
     """Return the filters of a convolution of what `source` filters."""
-    taken, stride = stage.window, stage.strides
-    size, before = taken.span, [taken.pads(n)[0] for n in sizes]
-    window = source.kernel.shape[:-2]
-    grown = [w + (size - 1) * s for w, s in zip(window, source.strides, strict=True)]
+    span, stride = window.span, window.strides
+    before = [window.pads(n)[0] for n in sizes]
+    small = source.kernel.shape[:-2]
+    grown = [w + (span - 1) * s for w, s in zip(small, source.strides, strict=True)]
     kernel = np.zeros((*grown, source.kernel.shape[-2], layer.kernel.shape[-1]))
     offset = np.zeros(layer.kernel.shape[-1])
-    for tap in np.ndindex(*(taken.size,) * len(window)):
+    for tap in np.ndindex(*(window.size,) * len(small)):
         starts = [
-            taken.offsets[j] * s for j, s in zip(tap, source.strides, strict=True)
+            window.offsets[j] * s for j, s in zip(tap, source.strides, strict=True)
         ]
-        place = tuple(slice(k, k + w) for k, w in zip(starts, window, strict=True))
+        place = tuple(slice(k, k + w) for k, w in zip(starts, small, strict=True))
         kernel[place] += source.kernel @ layer.kernel[tap]
         offset += source.offset @ layer.kernel[tap]
     exact = source.interior
-    if stage.padding != "same":  # a wrapped image is not 0 beyond its edge
+    if window.padding != "same":  # a wrapped image is not 0 beyond its edge
         exact = tuple(
             (max(first, 0), min(stop, n))
             for (first, stop), n in zip(exact, sizes, strict=True)
         )
     interior = tuple(
-        (max(-(-(first + pad) // stride), 0), min((stop - size + pad) // stride + 1, n))
+        (max(-(-(first + pad) // stride), 0), min((stop - span + pad) // stride + 1, n))
         for (first, stop), pad, n in zip(exact, before, positions, strict=True)
     )
     axes = zip(source.start, before, source.strides, strict=True)

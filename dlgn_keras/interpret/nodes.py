@@ -10,6 +10,7 @@ from dlgn_keras.models import GatedModel, shallow_skeletons
 from dlgn_keras.skeletons import (
     Dense,
     Flatten,
+    MaxPool,
     Residual,
     Skeleton,
     Stage,
@@ -32,7 +33,9 @@ class Node(NamedTuple):
 
     @property
     def gated(self) -> bool:
-        return bool(getattr(self.stage, "gated", False))
+        """Whether gates multiply the output; a max pooling's select before it."""
+        gated = getattr(self.stage, "gated", False)
+        return bool(gated) and not isinstance(self.stage, MaxPool)
 
 
 Nodes = tuple[Node, ...]

@@ -21,21 +21,22 @@ from dlgn_keras.skeletons import (
     MaxPool,
     Residual,
 )
+from dlgn_keras.skeletons.rules import StageRules
+
+Index = tuple[int, ...]
 
 
 class Example(NamedTuple):
     """One example's network: all the factors of its paths.
 
     kernels, constants: {stage: array}, batch norm folded in.
-    gates: {site: array of its shape}. masks: {max pool: one-hot of the entries it
-    takes, in its input's shape}. inputs: array of the input's shape.
+    gates: {site: array of its shape}. inputs: array of the input's shape.
     """
 
     nodes: Nodes
     kernels: dict[str, np.ndarray]
     constants: dict[str, np.ndarray]
     gates: dict[str, np.ndarray]
-    masks: dict[str, np.ndarray]
     inputs: np.ndarray
 
 
@@ -59,17 +60,13 @@ def example(net: GatedModel, x: np.ndarray) -> tuple[Example, np.ndarray]:
         {name: layer.kernel for name, layer in layers.items()},
         {name: layer.constant for name, layer in layers.items()},
         {site: gate[0].astype(np.float64) for site, gate in net.gates(x).items()},
-        {},
         net.value_inputs(x)[0].astype(np.float64),
     )
     return found, sums(found)
 
 
 def sums(net: Example) -> np.ndarray:
-    """Return the last node's output: for every unit the sum of its paths.
-
-    The masks of max pools that have none yet are filled in, in place.
-    """
+    """Return the last node's output: for every unit the sum of its paths."""
 
     def affine(node: Node, table: np.ndarray) -> np.ndarray:
         parts = (cut @ net.kernels[node.name][tap] for tap, cut in _cuts(table, node))
@@ -104,32 +101,65 @@ def best_prefixes(net: Example) -> list[np.ndarray]:
 def steps(net: Example, k: int, unit: tuple[int, ...]) -> Steps:
     """Return the ways into one unit of node `k`, its own gate left out."""
     node = net.nodes[k]
-    stage, source = node.stage, node.inputs[0]
-    shape = net.nodes[source].shape
-    if isinstance(stage, Residual):
-        flat = np.ravel_multi_index(unit, node.shape)
-        return Steps(np.array(node.inputs), np.array([flat] * 2), np.ones(2), 0.0)
-    constant, units, weights = 0.0, np.array(unit), np.ones(1)
-    if isinstance(stage, Dense):
-        units, weights = np.arange(shape[0]), net.kernels[node.name][:, unit[0]]
-    elif isinstance(stage, Conv):
-        offsets, places = taps(stage, unit[:-1], shape[:-1])
-        first = np.asarray(np.ravel_multi_index(places.T, shape[:-1])) * shape[-1]
-        units = (first[:, None] + np.arange(shape[-1])).ravel()
-        weights = net.kernels[node.name][tuple(offsets.T)][..., unit[-1]].ravel()
-    elif not isinstance(stage, Flatten):
-        if isinstance(stage, GlobalPool):
-            places = np.array(list(np.ndindex(*shape[:-1])))
-        else:
-            places = taps(stage, unit[:-1], shape[:-1])[1]
-        first = np.asarray(np.ravel_multi_index(places.T, shape[:-1])) * shape[-1]
-        units = first + unit[-1]
-        weights = np.full(len(units), 1 / len(units))
-        if isinstance(stage, MaxPool):
-            weights = net.masks[node.name].ravel()[units]
+    source, units, weights = WAYS(node.stage, net, node, unit)
+    constant = 0.0
     if node.name in net.constants:
         constant = float(net.constants[node.name][unit[-1]])
-    return Steps(np.full(len(units), source), units, weights, constant)
+    return Steps(np.broadcast_to(source, len(units)), units, weights, constant)
+
+
+# stage, network, node, unit -> node or nodes stepped from, flat units there, weights
+WAYS = StageRules("A step along a path")
+Way = tuple[Any, np.ndarray, np.ndarray]
+
+
+@WAYS.rule(Residual, "body", "shortcut", "gated")
+def _into_sum(stage: Residual, net: Example, node: Node, unit: Index) -> Way:
+    flat = np.ravel_multi_index(unit, node.shape)
+    return np.array(node.inputs), np.array([flat] * 2), np.ones(2)
+
+
+@WAYS.rule(Flatten)
+def _into_vector(stage: Flatten, net: Example, node: Node, unit: Index) -> Way:
+    return node.inputs[0], np.array(unit), np.ones(1)
+
+
+@WAYS.rule(Dense, "affine", "gated")
+def _into_unit(stage: Dense, net: Example, node: Node, unit: Index) -> Way:
+    weights = net.kernels[node.name][:, unit[0]]
+    return node.inputs[0], np.arange(len(weights)), weights
+
+
+@WAYS.rule(Conv, "window", "affine", "gated")
+def _into_window(stage: Conv, net: Example, node: Node, unit: Index) -> Way:
+    shape = net.nodes[node.inputs[0]].shape
+    offsets, places = taps(stage, unit[:-1], shape[:-1])
+    units = _flat(places, shape)[:, None] + np.arange(shape[-1])
+    weights = net.kernels[node.name][tuple(offsets.T)][..., unit[-1]]
+    return node.inputs[0], units.ravel(), weights.ravel()
+
+
+@WAYS.rule(AveragePool, "window")
+@WAYS.rule(GlobalPool)
+def _into_mean(stage: Any, net: Example, node: Node, unit: Index) -> Way:
+    shape = net.nodes[node.inputs[0]].shape
+    places = np.array(list(np.ndindex(*shape[:-1])))
+    if isinstance(stage, AveragePool):
+        places = taps(stage, unit[:-1], shape[:-1])[1]
+    units = _flat(places, shape) + unit[-1]
+    return node.inputs[0], units, np.full(len(units), 1 / len(units))
+
+
+@WAYS.rule(MaxPool, "window")
+def _into_selection(stage: MaxPool, net: Example, node: Node, unit: Index) -> Way:
+    shape = net.nodes[node.inputs[0]].shape
+    units = _flat(taps(stage, unit[:-1], shape[:-1])[1], shape) + unit[-1]
+    return node.inputs[0], units, net.gates[node.name][unit]
+
+
+def _flat(places: np.ndarray, shape: Index) -> np.ndarray:
+    """Return the flat indices of the first channel at image places (n, axes)."""
+    return np.asarray(np.ravel_multi_index(places.T, shape[:-1])) * shape[-1]
 
 
 def taps(
@@ -149,31 +179,52 @@ def _walk(
     """Return the tables of all nodes; `join` reduces parallel ways over axes."""
     tables = [table]
     for node in net.nodes[1:]:
-        stage, table = node.stage, tables[node.inputs[0]]
-        rank = table.ndim - 2
-        if isinstance(stage, Residual):
-            table = join(np.stack([tables[i] for i in node.inputs]), axis=0)
-        elif isinstance(stage, Flatten):
-            table = table.reshape(len(table), -1)
-        elif isinstance(stage, GlobalPool):
-            axes = tuple(range(1, rank + 1))
-            table = join(table, axis=axes) / np.prod(table.shape[1:-1])
-        elif isinstance(stage, AveragePool | MaxPool):
-            if isinstance(stage, AveragePool):
-                table = table / stage.pool_size**rank
-            else:
-                if node.name not in net.masks:
-                    net.masks[node.name] = _first_largest(table[0], node)
-                table = table * net.masks[node.name]
-            table = join(np.stack([cut for _, cut in _cuts(table, node)]), axis=0)
-        elif isinstance(stage, Dense | Conv):
-            table = affine(node, table)
-        else:
-            raise TypeError(f"No paths are known through the stage {stage!r}.")
+        before = [tables[i] for i in node.inputs]
+        table = TABLES(node.stage, net, node, before, join, affine)
         if node.gated:
             table = table * net.gates[node.name]
         tables.append(table)
     return tables
+
+
+# stage, network, node, tables it reads, how to join ways, how to apply weights
+# -> its table, gates left out
+TABLES = StageRules("A sum over paths")
+
+
+@TABLES.rule(Residual, "body", "shortcut", "gated")
+def _block(stage: Residual, net: Example, node: Node, before: list, *how: Any) -> Any:
+    return how[0](np.stack(before), axis=0)
+
+
+@TABLES.rule(Flatten)
+def _vector(stage: Flatten, net: Example, node: Node, before: list, *how: Any) -> Any:
+    return before[0].reshape(len(before[0]), -1)
+
+
+@TABLES.rule(Dense, "affine", "gated")
+@TABLES.rule(Conv, "window", "affine", "gated")
+def _weights(stage: Any, net: Example, node: Node, before: list, *how: Any) -> Any:
+    return how[1](node, before[0])
+
+
+@TABLES.rule(GlobalPool)
+def _image(stage: GlobalPool, net: Example, node: Node, before: list, *how: Any) -> Any:
+    places = tuple(range(1, before[0].ndim - 1))
+    return how[0](before[0], axis=places) / np.prod(before[0].shape[1:-1])
+
+
+@TABLES.rule(AveragePool, "window")
+def _mean(stage: AveragePool, net: Example, node: Node, before: list, *how: Any) -> Any:
+    cuts = np.stack([cut for _, cut in _cuts(before[0], node)])
+    return how[0](cuts, axis=0) / len(cuts)
+
+
+@TABLES.rule(MaxPool, "window")
+def _select(stage: MaxPool, net: Example, node: Node, before: list, *how: Any) -> Any:
+    cuts = np.stack([cut for _, cut in _cuts(before[0], node)])
+    chosen = np.moveaxis(net.gates[node.name], -1, 0)[:, None]
+    return how[0](cuts * chosen, axis=0)
 
 
 def _cuts(table: np.ndarray, node: Node) -> Iterator[tuple[tuple, np.ndarray]]:
@@ -193,17 +244,6 @@ def _cuts(table: np.ndarray, node: Node) -> Iterator[tuple[tuple, np.ndarray]]:
             for first, n in zip(starts, node.shape[:-1], strict=True)
         )
         yield tap, padded[(slice(None), *slices)]
-
-
-def _first_largest(values: np.ndarray, node: Node) -> np.ndarray:
-    """Return the one-hot of each window's first largest entry."""
-    places = np.arange(values.size, dtype=np.float64).reshape(values.shape)
-    entries = np.concatenate([cut for _, cut in _cuts(values[None], node)])
-    indices = np.concatenate([cut for _, cut in _cuts(places[None], node)])
-    best = np.take_along_axis(indices, entries.argmax(0)[None], 0)
-    mask = np.zeros(values.size)
-    mask[best.astype(int).ravel()] = 1
-    return mask.reshape(values.shape)
 
 
 def _signs(values: np.ndarray, axis: int = 0) -> np.ndarray:

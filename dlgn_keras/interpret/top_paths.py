@@ -256,7 +256,7 @@ def _bundle(net: Example, contribution: float, units: tuple[Unit, ...]) -> float
             kernels[node.name], constants[node.name] = kernel, constant
         nodes.append(node._replace(inputs=(len(nodes) - 1,) if nodes else ()))
     inputs = np.zeros(nodes[0].shape) if starts_inside else net.inputs
-    chain = Example(tuple(nodes), kernels, constants, net.gates, net.masks, inputs)
+    chain = Example(tuple(nodes), kernels, constants, net.gates, inputs)
     return float(sums(chain)[units[-1][1]])
 
 

@@ -13,7 +13,17 @@ import numpy as np
 from dlgn_keras.layers import Affine, LinearGate
 from dlgn_keras.models.base import GatedModel, as_float32, preprocess
 from dlgn_keras.models.shallow import shallow_skeletons
-from dlgn_keras.skeletons import Dense, Flatten, Residual, Stage
+from dlgn_keras.skeletons import (
+    AveragePool,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalPool,
+    MaxPool,
+    Residual,
+    Stage,
+)
+from dlgn_keras.skeletons.rules import StageRules
 
 
 class AffineMap(NamedTuple):
@@ -34,12 +44,40 @@ class Folded(NamedTuple):
     constant: np.ndarray
 
 
+Layers = Mapping[str, Folded]
+
+
 def fold(parameters: Mapping[str, Affine]) -> dict[str, Folded]:
     """Return {stage: Folded} of a network's `parameters`."""
     return {
         name: Folded(p.kernel * p.scale, p.scale * p.bias + p.shift)
         for name, p in parameters.items()
     }
+
+
+COMPOSED = StageRules("A composed gating network")
+COMPOSED.refuse(
+    *(Conv, AveragePool, MaxPool, GlobalPool), reason="it has dense stages only"
+)
+
+
+@COMPOSED.rule(Residual, "body", "shortcut", "gated")
+def _block(stage: Residual, body: np.ndarray, skip: np.ndarray) -> np.ndarray:
+    return body + skip
+
+
+@COMPOSED.rule(Flatten)
+def _flatten(stage: Flatten, now: np.ndarray, layers: Layers) -> np.ndarray:
+    return now.reshape(len(now), -1)
+
+
+@COMPOSED.rule(Dense, "affine", "gated")
+def _dense(stage: Dense, now: np.ndarray, layers: Layers) -> np.ndarray | None:
+    if stage.name not in layers:
+        return None
+    now = now @ layers[stage.name].kernel
+    now[0] += layers[stage.name].constant
+    return now
 
 
 def compose(
@@ -68,28 +106,22 @@ def compose(
         ValueError: a skeleton with convolutions or pooling.
     """
     found: dict[str, np.ndarray] = {}
+    COMPOSED.check(net.skeleton.stages)
 
     def along(stages: tuple[Stage, ...], now: np.ndarray) -> np.ndarray:
         for stage in stages:
             if until in found:
                 break
             if isinstance(stage, Residual):
-                body, skip = along(stage.body, now), along(stage.shortcut, now)
+                branches = along(stage.body, now), along(stage.shortcut, now)
                 if until in found:
                     break
-                now = body + skip
-            elif isinstance(stage, Flatten):
-                now = now.reshape(len(now), -1)
-            elif not isinstance(stage, Dense):
-                raise ValueError(
-                    "`net` must have dense stages only to be composed. "
-                    f"Received: stage {stage.name!r} ({type(stage).__name__})."
-                )
-            elif stage.name not in layers:
-                break  # behind the last site: no part of the gating network
+                after = COMPOSED(stage, *branches)
             else:
-                now = now @ layers[stage.name].kernel
-                now[0] += layers[stage.name].constant
+                after = COMPOSED(stage, now, layers)
+            if after is None:
+                break  # behind the last site: no part of the gating network
+            now = after
             found[stage.name] = now
             if gates and stage.name in gates:
                 now = now * gates[stage.name]

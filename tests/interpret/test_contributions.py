@@ -26,6 +26,10 @@ MODELS = [
     ("dlgn", "c4gap", {"gate": "straight_through", "gate_order": (2, 1, 0)}),
     ("dlgn", "sequence", {"gate_scale": 1.1}),
     ("dlgn", "gconv", {"shallow": True}),
+    ("dgn", tiny.FIELDS["dilation"], {}),
+    ("dlgn", tiny.FIELDS["groups"], {}),
+    ("dgn", tiny.FIELDS["max_pool"], {"gate": "hard"}),
+    ("dlgn", tiny.FIELDS["max_pool"], {"max_pool": "average"}),
 ]
 
 

@@ -25,6 +25,10 @@ MODELS = [
     ("dnn", "sequence", {}),
     ("dlgn", "ungated", {"gate": "hard"}),
     ("dnn", tiny.MAX_POOL, {}),
+    ("dgn", tiny.FIELDS["dilation"], {}),
+    ("dnn", tiny.FIELDS["groups"], {}),
+    ("dgn", tiny.FIELDS["max_pool"], {}),
+    ("dlgn", tiny.FIELDS["max_pool_of_equals"], {"max_pool": "average"}),
 ]
 
 
