@@ -1,4 +1,4 @@
-"""ChannelRescaling: from raw values to what a network is given."""
+"""ChannelRescaling: from raw values to the inputs of a network."""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
 
 
 class Affine(NamedTuple):
-    """The numbers of `scale * (kernel z + bias) + shift`, batch norm at inference.
+    """The arrays of `scale * (kernel z + bias) + shift`, batch norm at inference.
 
     kernel: (in, out) for dense, (*window, in, out) for convolutions.
     bias, scale, shift: (out,); 0, 1 and 0 where the layer has none.
@@ -56,7 +56,7 @@ class Gated(keras.layers.Layer):
         return -1
 
     def affine_shape(self, z_shape: tuple) -> tuple:
-        """Return the shape of what `apply_affine` hands to the affine map."""
+        """Return the input shape of the affine map, given that of the layer."""
         return z_shape
 
     def apply_affine(self, z: Any) -> Any:
@@ -144,9 +144,8 @@ class Gated(keras.layers.Layer):
 class GatedDense(Gated):
     """Compute `gate * batch_norm(W z + b)`.
 
-    At fixed gates the layer is affine in `z`: the value network's (dual)
-    linearity. Called on `z` alone every unit is on, and the pre-activation
-    itself comes out: what a gating network records.
+    At fixed gates the layer is affine in `z`: the value network's (dual) linearity.
+    Without a gate every unit is on, and the layer returns the pre-activations.
 
     Args:
         units: int, width of the output.

@@ -86,8 +86,8 @@ class GatedConv(Gated):
             **options,
         )
 
-    # The convolution itself runs channels-last whatever the format: on TensorFlow
-    # Keras adds a channels-first bias along the width where that equals `filters`.
+    # The convolution itself always runs channels-last: on TensorFlow Keras adds a
+    # channels-first bias along the width where that equals `filters`.
     def affine_shape(self, z_shape: tuple) -> tuple:
         if self.data_format == "channels_first":
             return (z_shape[0], *z_shape[2:], z_shape[1])
@@ -97,9 +97,9 @@ class GatedConv(Gated):
         first = self.data_format == "channels_first"
         z = ops.moveaxis(z, 1, -1) if first else z
         if self._pointwise:
-            # What a stride skips is skipped here: of few channels, oneDNN's strided
-            # convolution writes past its buffers on the way back (its issue 6035),
-            # and torch on a CPU ends in a crash or in wrong gradients.
+            # Skip here what strides skip: with few channels, oneDNN's strided
+            # convolution writes past its buffers in the backward pass (its issue
+            # 6035), and torch on a CPU crashes or returns wrong gradients.
             z = z[(slice(None), *(slice(None, None, s) for s in self.strides))]
         q = self.affine(self._wrap(z) if self.padding == "circular" else z)
         return ops.moveaxis(q, -1, 1) if first else q

@@ -1,4 +1,4 @@
-"""Max pooling taken apart: gates that select, and a pooling that obeys them."""
+"""Max pooling in two halves: selection gates, and a pooling that follows them."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ from dlgn_keras.tools.messages import check_choice
 
 
 class _Windows(keras.layers.Layer):
-    """What both halves share: the windows of a pooling, one entry at a time.
+    """Base of both halves: the windows of a pooling, one entry at a time.
 
     `pool_size=None` makes one window of the whole image.
     """
@@ -51,7 +51,7 @@ class _Windows(keras.layers.Layer):
         return found
 
     def entries(self, x: Any, fill: float) -> list:
-        """Return, for every place of the window, the entry there: (n, *pooled)."""
+        """Return the entries at every place of the window, each (n, *pooled)."""
         axes = self.axes(x.ndim)
         cuts = self.cuts([x.shape[axis] for axis in axes])
         pads = [(0, 0)] * x.ndim
@@ -97,11 +97,11 @@ class _Windows(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="dlgn_keras")
 class SelectionGate(_Windows):
-    """Say which entry of each pooling window a max pooling would take.
+    """Compute selection gates: the entry of each window that a max pooling takes.
 
     Hard: 1 for the window's first largest entry, 0 for the others. Soft:
     `softmax(beta * q)` over the window. Straight-through: hard forward, soft
-    backward. `SelectedPooling` obeys these gates: with hard ones made from z itself
+    backward. `SelectedPooling` follows these gates: with hard gates made of z itself
     it is max pooling.
 
     Args:
@@ -143,7 +143,7 @@ class SelectionGate(_Windows):
         return self.gates(inputs, self.mode)
 
     def gates(self, q: Any, mode: str) -> Any:
-        """Return what `call` returns, for a mode of the caller's."""
+        """Return the gates of `q` in another mode than the layer's own."""
         q = ops.convert_to_tensor(q)
         if self.pool_size is None:
             places = self.whole(q)

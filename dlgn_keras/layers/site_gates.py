@@ -60,7 +60,7 @@ class LinearGate(keras.layers.Layer):
         return self.gates(inputs, self.mode)
 
     def gates(self, q: Any, mode: str) -> Any:
-        """Return what `call` returns, for a mode of the caller's."""
+        """Return the gates of `q` in another mode than the layer's own."""
         return gates.apply(q, mode, self.beta, self.scale)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
@@ -144,7 +144,7 @@ class PiecewiseGate(keras.layers.Layer):
         return self.gates(inputs, self.mode)
 
     def gates(self, q: Any, mode: str) -> Any:
-        """Return what `call` returns, for a mode of the caller's."""
+        """Return the gates of `q` in another mode than the layer's own."""
         on = gates.apply(q - self.threshold, mode, self.beta)
         slope: Any = self.negative_slope
         if self.slope is not None:
@@ -175,7 +175,7 @@ class PiecewiseGate(keras.layers.Layer):
 def piecewise_problem(
     negative_slope: float, max_value: float | None, threshold: float
 ) -> str | None:
-    """Return in one line why no gates can stand for these numbers, or None."""
+    """Return why no gates can stand for these numbers, in one line, or None."""
     if not 0 <= negative_slope < np.inf:
         return (
             "`negative_slope` must be a finite number from 0. "

@@ -1,4 +1,4 @@
-"""disentangle: from a ReLU network to the gated pair that separates its two halves."""
+"""disentangle: from a ReLU network to its gated twin."""
 
 import warnings
 from typing import Any

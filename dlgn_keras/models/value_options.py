@@ -1,4 +1,4 @@
-"""What a value network sees, and what may stand in its place.
+"""Options of the value network: its input, and a tensor in its place.
 
 `value_input="ones"` shows it no input; `value="tensor"` is DLGN-VT, one free value
 per path and no value network.
@@ -28,7 +28,7 @@ from dlgn_keras.tools.messages import check_choice
 VALUE_INPUTS = ("input", "ones")
 VALUES = ("network", "tensor")
 MAX_PATHS = 1_000_000
-# What a tensor of path values may stand on: raises, or says nothing.
+# Stages that a tensor of path values may stand on.
 TENSOR_STAGES = StageRules("`value` 'tensor'")
 TENSOR_STAGES.refuse(
     *(Conv, AveragePool, MaxPool, GlobalPool, Residual),

@@ -1,4 +1,4 @@
-"""Skeletons: what a network is made of, as pure data.
+"""Skeletons: the stages of a network, as pure data.
 
 skeleton = dk.skeletons.c4gap(width=64)
 skeleton = Skeleton((Flatten(), Dense(32), Dense(32)), name="small")

@@ -1,7 +1,7 @@
-"""A skeleton: what a network is made of, as pure data.
+"""A skeleton: the stages of a network, as pure data.
 
-A tuple of stages with the sites where a gate stands. The last linear layer
-(features to logits) is no part of a skeleton: every model adds it.
+A tuple of stages, with the sites where gates stand. The last linear layer (features
+to logits) is no part of a skeleton: every model adds it.
 """
 
 import dataclasses
@@ -103,7 +103,7 @@ class Skeleton:
         return cls.from_config(config)
 
 
-# What the models call their own layers, and the ends of what they add at a site.
+# Names of the models' own layers, and endings of the layers they add at a site.
 _TAKEN = ("inputs", "logits", "output", "preprocessing")
 _ADDED = ("_gate", "_relu")
 

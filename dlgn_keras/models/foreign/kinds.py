@@ -1,4 +1,4 @@
-"""What each Keras layer is to a gated network: affine, a site, a pool, or neither."""
+"""The kind of each Keras layer for a gated network: affine, site, pool, or none."""
 
 import inspect
 from typing import Any, NamedTuple
