@@ -136,7 +136,8 @@ def vgg16(
     Args:
         widths: channels of the convolutions of each group; a pooling ends a group.
         repeats: how many convolutions each group has.
-        pooling: "max" is the DNN's usual form; gated networks need "average".
+        pooling: "average" or "max", the usual form of the DNN; a DLGN needs "average"
+            (or its option `max_pool="average"`).
         batch_norm: whether batch norm stands before every gate.
 
     Returns:
