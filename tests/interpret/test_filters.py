@@ -139,6 +139,8 @@ def test_exact_rows_give_the_pre_activations_at_every_corner(rng, name):
     x = rng.normal(size=(2, *shape)).astype("float32")
     q = net.pre_activations(x)
     for site, (*sizes, _) in net.sites:
+        if "max_pool" in site:
+            continue
         corners = {tuple(0 for _ in sizes), tuple(n - 1 for n in sizes), None}
         for position in corners:
             units = interpret.filters_at(net, site, position)

@@ -111,8 +111,8 @@ def test_collapsed_gates_are_affine_in_the_input_and_the_logits_equal(
     [
         ("dgn", "fc", "`net` must be a DLGN.*DGN 'dgn'"),
         ("dnn", "fc", "`net` must be a DLGN.*DNN 'dnn'"),
-        ("dlgn", "gconv", "dense stages only.*'conv_1'"),
-        ("dlgn", "vgg16", "dense stages only.*'conv_1'"),
+        ("dlgn", "gconv", "'conv_1'.*dense stages only"),
+        ("dlgn", "vgg16", "'conv_1'.*dense stages only"),
     ],
 )
 def test_what_does_not_collapse_is_told(family, kind, message):

@@ -181,3 +181,22 @@ def test_the_dual_of_a_network_with_max_pools_is_exact(rng):
     assert distance(tiny.forward(twin, x), tiny.forward(dnn, x)) > 1e-3
     again = dk.DLGN.from_config(twin.get_config())
     assert again.sites == twin.sites
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_without_its_selections_a_logit_loses_what_they_contribute(family, rng):
+    net = build(family, "max_pool_of_equals")
+    x = tiny.examples(rng, tiny.FIELDS["max_pool_of_equals"], 3)
+    found = dk.interpret.gate_contributions(net, x, 1)["max_pool_1"]
+    gates, z = net.gates(x), net.value_inputs(x)
+    closed = {**gates, "max_pool_1": 0 * gates["max_pool_1"]}
+    lost = tiny.value_forward(net, z, gates) - tiny.value_forward(net, z, closed)
+    assert np.abs(lost[:, 1]).max() > 1e-3
+    assert_close(found.reshape(3, -1).sum(1), lost[:, 1])
+
+
+def test_a_max_pool_has_no_filter_of_its_own():
+    net = build("dlgn", "max_pool_of_equals")
+    assert list(dk.interpret.all_gate_filters(net)) == ["conv_2"]
+    with pytest.raises(ValueError, match=r"`site` must be .*'max_pool_1'"):
+        dk.interpret.gate_filters(net, "max_pool_1")
