@@ -54,7 +54,6 @@ ONLY_IN = {
         "cli",
         "kernels/measures",
         "tuning/plots",
-        "tuning/study_plots",
     ),
     "keras_tuner": ("tuning",),
     "grpc": ("tuning/machines",),

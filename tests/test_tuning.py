@@ -12,8 +12,7 @@ from few_digits import digits
 import dlgn_keras as dk
 from dlgn_keras.cli import main
 from dlgn_keras.training import Result, evaluate
-from dlgn_keras.tuning.results import spread_over_seeds
-from dlgn_keras.tuning.trials import read_record
+from dlgn_keras.tuning.trials import read_record, spread_over_seeds
 
 SPACE = {"width": [4, 12], "learning_rate": [0.01, 1e30]}  # half of it diverges
 OPTIONS = {"algorithm": "grid", "retrain_seeds": 0, "progress": False}

@@ -24,7 +24,7 @@ from dlgn_keras.tools.numbers import percent
 from dlgn_keras.tools.terminal import print_table
 from dlgn_keras.training import Recipe, named_fields
 from dlgn_keras.training.recipe import FAMILIES
-from dlgn_keras.tuning.objectives import OBJECTIVES
+from dlgn_keras.tuning.spaces import OBJECTIVES
 
 if TYPE_CHECKING:
     from dlgn_keras.tuning import Tuned
@@ -184,13 +184,13 @@ def _function(text: str) -> Callable[..., Any]:
 def _study(
     arguments: argparse.Namespace, fields: dict[str, Any], options: dict[str, Any]
 ) -> None:
-    from dlgn_keras.tuning.study import study
+    from dlgn_keras.tuning.comparison import HEADER, compare, table_rows
 
     families = names_of(arguments.families.lower())
     for name in families:
         check_choice("families", name, FAMILIES)
     check_choice("role", arguments.role, ("alone",))
-    found = study(
+    found = compare(
         {name: _hypermodel(arguments, {**fields, "family": name}) for name in families},
         arguments.out,
         vary=_vary(arguments.vary),
@@ -200,15 +200,12 @@ def _study(
     if arguments.json:
         print(json.dumps({**found, "out": arguments.out}))
         return
-    lines = (Path(arguments.out) / "table.md").read_text().splitlines()
-    header, _, *rows = [
-        [cell.strip() for cell in line.strip("|").split("|")][:-1] for line in lines
-    ]  # the recipes are too long for a terminal
+    rows = [row[:-1] for row in table_rows(found)]
     footer = (
         "Accuracies in %, after the last epoch; mean ± deviation over seeds.\n"
         f"Table, figure and a folder with best.json per family: {arguments.out}"
     )
-    print_table(header, rows, footer)
+    print_table(HEADER[:-1], rows, footer)  # recipes are too long for a terminal
 
 
 def _vary(text: str | None) -> tuple[str, list[Any]] | None:
@@ -229,7 +226,7 @@ def _vary(text: str | None) -> tuple[str, list[Any]] | None:
 
 def _show(found: "Tuned") -> None:
     from dlgn_keras.tuning.board import show_values
-    from dlgn_keras.tuning.results import hyperparameters_of, ranked
+    from dlgn_keras.tuning.trials import hyperparameters_of, ranked
 
     names = hyperparameters_of(found.rows)
     rows = [

@@ -9,11 +9,10 @@ from dlgn_keras.tools import lazy
 
 if TYPE_CHECKING:
     from dlgn_keras.tuning.hypermodel import GatedHyperModel
-    from dlgn_keras.tuning.objectives import OBJECTIVES
     from dlgn_keras.tuning.oracles import ALGORITHMS
-    from dlgn_keras.tuning.results import Tuned
     from dlgn_keras.tuning.searching import search
-    from dlgn_keras.tuning.spaces import SPACES, named_space
+    from dlgn_keras.tuning.spaces import OBJECTIVES, SPACES, named_space
+    from dlgn_keras.tuning.trials import Tuned
 
 __all__ = [
     "ALGORITHMS",
@@ -28,9 +27,9 @@ __all__ = [
 _HOMES = {
     "ALGORITHMS": "oracles",
     "GatedHyperModel": "hypermodel",
-    "OBJECTIVES": "objectives",
+    "OBJECTIVES": "spaces",
     "SPACES": "spaces",
-    "Tuned": "results",
+    "Tuned": "trials",
     "named_space": "spaces",
     "search": "searching",
 }

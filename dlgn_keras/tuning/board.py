@@ -1,16 +1,17 @@
-"""The board: the best trials so far, live on a terminal, a line a trial elsewhere."""
+"""The board: the best trials so far, live on a terminal, one line a trial elsewhere."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from dlgn_keras.tuning.results import Row, hyperparameters_of, ranked
+from dlgn_keras.tuning.trials import Row, hyperparameters_of, ranked
 
 SHOWN = 8
 
 
 class Board:
-    """Show how a search goes, on standard error.
+    """Show the progress of a search on standard error.
 
     Args:
         title: what is searched.
@@ -62,10 +63,8 @@ class Board:
         first = not self._rows and not self._told
         self._rows, self._seconds, self._at = rows, seconds, time.monotonic()
         for row in rows:
-            if (
-                row["status"] in ("finished", "failed")
-                and row["trial"] not in self._told
-            ):
+            ended = row["status"] in ("finished", "failed")
+            if ended and row["trial"] not in self._told:
                 self._told.add(row["trial"])
                 if not first:
                     self._tell(row)
@@ -73,46 +72,44 @@ class Board:
             self.say(f"{self.title}: {len(self._told)} trials are there already")
 
     def say(self, line: str) -> None:
-        """Print a line of its own."""
+        """Print one line."""
         if self.shown:
             self.console.print(line, markup=False)
 
     def _tell(self, row: Row) -> None:
-        if self._live and row["status"] == "finished":
-            return  # the table shows it
         if row["status"] == "failed":
             self.say(f"trial {row['trial']} failed: {row['message']}")
-            return
-        best = ranked(self._rows, self.objective)[0]
-        self.say(
-            f"trial {row['trial']}: {self.objective} {row['score']:.4f}  "
-            f"(best {best['score']:.4f}, trial {best['trial']})"
-        )
+        elif not self._live:  # the live table shows it
+            best = ranked(self._rows, self.objective)[0]
+            self.say(
+                f"trial {row['trial']}: {self.objective} {row['score']:.4f}  "
+                f"(best {best['score']:.4f}, trial {best['trial']})"
+            )
 
     def _table(self) -> Any:
         from rich.table import Table
 
-        rows = self._rows
-        seconds = self._seconds + time.monotonic() - self._at
-        counts = {
-            status: sum(row["status"] == status for row in rows)
-            for status in ("finished", "failed", "running")
-        }
-        told = [f"{n} {status}" for status, n in counts.items() if n] or ["starting"]
+        counts = Counter(row["status"] for row in self._rows)
+        names = ("finished", "failed", "running")
+        told = [f"{counts[name]} {name}" for name in names if counts[name]]
+        told = told or ["starting"]
         told += [f"at most {self.trials}"] if self.trials else []
-        told += [_clock(seconds) + (f" of {self.hours:g} h" if self.hours else "")]
+        seconds = round(self._seconds + time.monotonic() - self._at)
+        clock = f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        told += [clock + (f" of {self.hours:g} h" if self.hours else "")]
         table = Table(title=self.title, caption=", ".join(told))
-        names = hyperparameters_of(rows)
         table.add_column("trial")
         table.add_column(self.objective.replace("_", " "), justify="right")
         table.add_column("hyperparameters")
-        for row in ranked(rows, self.objective)[:SHOWN]:
-            table.add_row(row["trial"], f"{row['score']:.4f}", show_values(row, names))
+        searched = hyperparameters_of(self._rows)
+        for row in ranked(self._rows, self.objective)[:SHOWN]:
+            values = show_values(row, searched)
+            table.add_row(row["trial"], f"{row['score']:.4f}", values)
         return table
 
 
 def show_values(row: Row, names: Sequence[str]) -> str:
-    """Return a trial's hyperparameters as words, which wrap where columns would not.
+    """Return a trial's hyperparameters as words, which wrap where columns do not.
 
     Example:
         >>> from dlgn_keras.tuning.board import show_values
@@ -128,9 +125,3 @@ def show_values(row: Row, names: Sequence[str]) -> str:
 def show_value(value: Any) -> str:
     """Return a hyperparameter's value in few characters."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _clock(seconds: float) -> str:
-    minutes, left = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{left:02d}"

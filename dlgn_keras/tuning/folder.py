@@ -1,4 +1,4 @@
-"""The folder of a search: whose it is, and that one process at a time leads it."""
+"""The folder of a search: it belongs to one search, led by one process at a time."""
 
 import json
 import time
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from dlgn_keras.tools.files import read_json, write_json
 
 FACTS = "search.json"
@@ -14,13 +16,12 @@ SHARED_SECONDS = 10.0  # a shared file system may show a new file late
 
 
 def claim(folder: Path, facts: dict[str, Any], first: bool = True) -> None:
-    """Write what is searched into the folder; refuse one that searches something else.
+    """Record what is searched; refuse the folder of another search.
 
     Args:
         folder: the search's folder.
         facts: json-able values that decide what a score means.
-        first: whether to claim a folder that nobody has claimed; a worker waits
-            for its chief to have done so.
+        first: whether to claim an unclaimed folder; a worker waits for its chief.
 
     Raises:
         ValueError: another search's folder, with what differs.
@@ -46,40 +47,32 @@ def claim(folder: Path, facts: dict[str, Any], first: bool = True) -> None:
 
 
 def _differences(name: str, there: Any, here: Any) -> Iterator[str]:
-    """Say what differs between two json values, entry by entry."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        for key in [*there, *(key for key in here if key not in there)]:
-            if there.get(key) != here.get(key):
-                inner = f"{name}.{key}".strip(".")
-                yield from _differences(inner, there.get(key), here.get(key))
-        return
+    """Yield the differences between two json values, entry by entry."""
     if name == "space":
-        ours, theirs = _by_name(list(here)), _by_name(list(there))
-        for entry in [*theirs, *(entry for entry in ours if entry not in theirs)]:
-            if ours.get(entry) != theirs.get(entry):
-                yield (
-                    f"the space's {entry} is {_shown(theirs.get(entry))} there, "
-                    f"{_shown(ours.get(entry))} here"
-                )
-        if set(ours.items()) == set(theirs.items()):
+        theirs, ours = _by_name(there), _by_name(here)
+        for entry in {**theirs, **ours}:
+            pair = theirs.get(entry, "absent"), ours.get(entry, "absent")
+            if pair[0] != pair[1]:
+                yield f"the space's {entry} is {pair[0]} there, {pair[1]} here"
+        if theirs == ours and list(theirs) != list(ours):
             yield "the space's order differs"
-        return
-    yield f"{name} is {there!r} there, {here!r} here"
+    elif isinstance(there, dict) and isinstance(here, dict):
+        for key in {**there, **here}:
+            inner = f"{name}.{key}".strip(".")
+            yield from _differences(inner, there.get(key), here.get(key))
+    elif there != here:
+        yield f"{name} is {there!r} there, {here!r} here"
 
 
 def _by_name(space: list[dict[str, Any]]) -> dict[str, str]:
-    return {
-        entry["name"]: ", ".join(
-            f"{key} {value}"
-            for key, value in entry.items()
-            if key not in ("name", "ordered", "default") and value not in (None, [])
-        )
-        for entry in space
-    }
-
-
-def _shown(entry: str | None) -> str:
-    return "absent" if entry is None else f"({entry})"
+    """Return each entry of a space as text, without what is empty."""
+    found = {}
+    for entry in space:
+        left_out = ("name", "ordered", "default")
+        kept = {k: v for k, v in entry.items() if k not in left_out}
+        texts = [f"{k} {v}" for k, v in kept.items() if v not in (None, [])]
+        found[entry["name"]] = f"({', '.join(texts)})"
+    return found
 
 
 @contextmanager
@@ -89,14 +82,11 @@ def only_one(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: another process leads it.
     """
-    import fcntl
-
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(
-                "`out` must be a folder that no other search is using now. "
-                f"Received: out={str(folder)!r}."
-            ) from None
-        yield
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise ValueError(
+            "`out` must be a folder that no other search is using now. "
+            f"Received: out={str(folder)!r}."
+        ) from None

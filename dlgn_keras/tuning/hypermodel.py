@@ -14,12 +14,12 @@ from dlgn_keras.skeletons import Skeleton
 from dlgn_keras.training import Recipe, build_model, fit, load_data
 from dlgn_keras.training.ingredients import make_loss, make_optimizer
 from dlgn_keras.tuning.spaces import (
-    GATED_ONLY,
     Space,
     architecture_of,
     ask,
     check_names,
     check_space,
+    is_open,
     named_space,
     read_space,
     size_options,
@@ -102,8 +102,8 @@ class GatedHyperModel(keras_tuner.HyperModel):
             family, skeleton = self.base.family, self.architecture or ""
             space = named_space(space, family, skeleton, shape)
         checked = check_space(space, self.architecture)
-        if self.base.family == "dnn":  # one space can serve all families
-            checked = {k: v for k, v in checked.items() if k not in GATED_ONLY}
+        # One space can serve all families.
+        checked = {k: v for k, v in checked.items() if is_open(k, self.base.family)}
         return checked, lambda hp: ask(hp, checked)
 
     def recipe(self, hp: keras_tuner.HyperParameters) -> Recipe:
@@ -125,11 +125,8 @@ class GatedHyperModel(keras_tuner.HyperModel):
         if sizes:
             changes["skeleton"] = _resized(str(self.text), sizes)
         if "batches_per_epoch" in changes:
-            examples, batches = (
-                len(self.dataset.y_train),
-                changes.pop("batches_per_epoch"),
-            )
-            changes["batch_size"] = -(-examples // batches)
+            batches = changes.pop("batches_per_epoch")
+            changes["batch_size"] = -(-len(self.dataset.y_train) // batches)
         return self.base.replace(**changes)
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
@@ -167,16 +164,14 @@ class GatedHyperModel(keras_tuner.HyperModel):
         result = fit(recipe, dataset=self.blind(), progress=False)
         if result.model is not None:
             model.set_weights(result.model.get_weights())
-        logs = {
-            "val_accuracy": result.test_accuracy,
-            "loss": result.history[-1]["loss"],
-        }
+        loss = result.history[-1]["loss"]
+        logs = {"val_accuracy": result.test_accuracy, "loss": loss}
         seen = keras.callbacks.CallbackList(list(callbacks), model=model)
         seen.on_epoch_end(recipe.epochs - 1, logs)
         return logs
 
     def blind(self) -> Dataset:
-        """Return the data without its test part: what is measured is validation."""
+        """Return the data with its validation part in place of its test part."""
         return replace(
             self.dataset,
             x_test=self.dataset.x_validation,
@@ -186,7 +181,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return what a search folder must share with this hypermodel, as json."""
+        """Return the json-able facts that decide what a score means."""
         hp = keras_tuner.HyperParameters()
         recipe = self.recipe(hp).to_config()
         held = {name: value for name, value in recipe.items() if name not in hp.values}

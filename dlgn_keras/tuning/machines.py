@@ -1,8 +1,7 @@
-"""Many machines: KerasTuner's chief and workers, with the patience of a human.
+"""Many machines: KerasTuner's chief and workers, with timeouts a person can wait for.
 
-The chief serves KerasTuner's own protocol. Added: a port in use or a chief that
-does not answer is told at once, workers that die are noticed, and what KerasTuner
-prints while it talks is kept off the terminal.
+The chief speaks KerasTuner's own protocol. Beyond it, a port in use or a chief that
+does not answer is an error at once, and workers that die are noticed.
 """
 
 import os
@@ -15,11 +14,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-from keras_tuner.src import protos
-from keras_tuner.src.distribute.oracle_chief import OracleServicer
-from keras_tuner.src.distribute.oracle_client import OracleClient
 
-from dlgn_keras.tuning.oracles import Lasting
+from dlgn_keras.tuning.oracles import (
+    Lasting,
+    OracleClient,  # pyright: ignore[reportAttributeAccessIssue]
+    OracleServicer,  # pyright: ignore[reportAttributeAccessIssue]
+    protos,  # pyright: ignore[reportAttributeAccessIssue]
+)
 
 POLL_SECONDS = 0.5
 
@@ -35,20 +36,15 @@ def check_address(address: Any) -> str:
     return str(address)
 
 
-def worker_name() -> str:
-    """Return a name for this process that no other machine's has."""
-    return f"{socket.gethostname()}-{os.getpid()}"
-
-
 def serve(
     oracle: Lasting, address: str, patience: float, show: Callable[[list[str]], None]
 ) -> None:
-    """Be the chief: hand out trials until all have ended and all workers know.
+    """Be the chief: hand out trials until all have ended and all workers know it.
 
     Args:
         oracle: a settled oracle.
         address: HOST:PORT to listen at.
-        patience: seconds after which a silent worker is given up.
+        patience: seconds after which the chief gives up a silent worker.
         show: called twice a second with the workers given up since.
 
     Raises:
@@ -80,7 +76,7 @@ def serve(
 
 
 class Client(OracleClient):
-    """A worker's line to the chief.
+    """A worker's connection to the chief.
 
     Args:
         oracle: an oracle of the same search, for what never changes.
@@ -93,15 +89,20 @@ class Client(OracleClient):
 
     def __init__(self, oracle: Lasting, address: str, patience: float) -> None:
         self._oracle = oracle
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
         self.multi_worker, self.should_report = False, True
+        silence = (
+            f"No chief answers at {address} within {patience:g} s. Start it there with "
+            "`--role chief`, or wait longer for it with `--patience`."
+        )
         channel = grpc.insecure_channel(address)
         try:
             grpc.channel_ready_future(channel).result(timeout=patience)
         except grpc.FutureTimeoutError:
             channel.close()
-            raise ConnectionError(_silence(address, patience)) from None
+            raise ConnectionError(silence) from None
         stub = protos.get_service_grpc().OracleStub(channel)
-        self.stub = _Stub(stub, address, patience)
+        self.stub = _Stub(stub, address, patience, silence)
 
     @contextmanager
     def heartbeat(self, name: str, seconds: float) -> Iterator[None]:
@@ -113,7 +114,7 @@ class Client(OracleClient):
                 try:
                     self.create_trial(name)  # the answer is the trial it runs already
                 except OSError:
-                    continue  # the chief may come back; the search will tell
+                    continue  # the chief may come back; the search finds out
 
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -125,10 +126,11 @@ class Client(OracleClient):
 
 
 class _Stub:
-    """KerasTuner's calls, which wait an hour each, with a wait of our own."""
+    """KerasTuner's calls, which wait an hour each, with a shorter timeout."""
 
-    def __init__(self, stub: Any, address: str, patience: float) -> None:
-        self._stub, self._address, self._patience = stub, address, patience
+    def __init__(self, stub: Any, address: str, patience: float, silence: str) -> None:
+        self._stub, self._address = stub, address
+        self._patience, self._silence = patience, silence
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         call = getattr(self._stub, name)
@@ -137,21 +139,11 @@ class _Stub:
             try:
                 return call(request, wait_for_ready=True, timeout=self._patience)
             except grpc.RpcError as error:
-                code = error.code()  # pyright: ignore[reportAttributeAccessIssue]
-                if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-                    raise ConnectionError(
-                        _silence(self._address, self._patience)
-                    ) from None
-                details = error.details()  # pyright: ignore[reportAttributeAccessIssue]
+                failed: Any = error
+                if failed.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise ConnectionError(self._silence) from None
                 raise ConnectionError(
-                    f"The chief at {self._address} broke off: {details}."
+                    f"The chief at {self._address} broke off: {failed.details()}."
                 ) from None
 
         return patient
-
-
-def _silence(address: str, patience: float) -> str:
-    return (
-        f"No chief answers at {address} within {patience:g} s. Start it there with "
-        "`--role chief`, or wait longer for it with `--patience`."
-    )

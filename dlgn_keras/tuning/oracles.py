@@ -1,49 +1,56 @@
-"""KerasTuner's oracles, made to last: one file of state, whole at every moment.
+"""KerasTuner's oracles, made to last: one state file, whole at every moment.
 
-KerasTuner writes a file per trial and one of its own, in place, one after the
-other: a process killed between or inside the writes loses or repeats trials, and
-its grid search cannot go on at all. Here state and trials are one file, moved
-into place when it is whole.
+KerasTuner writes one file per trial and one of its own, in place, one after the other:
+a process killed between or inside the writes loses or repeats trials. Here state and
+trials are one file, replaced atomically.
+
+Private members of KerasTuner are used in this file alone, tested with 1.4.7 and 1.4.8:
+
+- `Oracle._save_trial` is overridden: it writes the file per trial, and no public
+  option turns it off.
+- `keras_tuner.src.protos`, `OracleServicer` and `OracleClient` are the protocol of
+  chief and workers. The public way to them, a Tuner under environment variables, waits
+  an hour for an answer and lets two chiefs share a port.
 """
 
-import functools
 import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
+from keras_tuner.src import protos as protos
+from keras_tuner.src.distribute.oracle_chief import OracleServicer as OracleServicer
+from keras_tuner.src.distribute.oracle_client import OracleClient as OracleClient
 
 from dlgn_keras.tools.files import read_json, write_json
 from dlgn_keras.tools.messages import check_choice
-from dlgn_keras.tuning.objectives import OBJECTIVES
+from dlgn_keras.tuning.spaces import OBJECTIVES
 
-# A trial that took so many processes down with it is not tried again.
-MOST_DEATHS = 5
+MOST_DEATHS = 5  # a trial that ended so many processes is not tried again
 STATE = "oracle.json"
-ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 
 
 class Lasting(keras_tuner.Oracle):
-    """What every oracle here has beyond KerasTuner's: a life after its process.
+    """An oracle that survives its process.
 
-    A trial that its process left behind is given out again; one that ended has
-    ended, whoever reports it once more. A budget of hours counts the time that
-    searches ran, all sessions together. Many machines: a trial whose worker is
-    silent goes back to the queue, and no worker is sent home while a trial runs
-    that may yet come back.
+    A trial whose process died is given out again; the first end of a trial counts. A
+    budget of hours counts the time of all sessions together. With many machines, the
+    trial of a silent worker goes to another, and no worker is sent home while a trial
+    runs that may come back.
     """
 
     def settle(self, folder: Path, hours: float | None) -> None:
-        """Take a folder as the place of the state, and go on with what is there."""
-        self.folder = folder
-        self.hours = hours
+        """Keep the state in a folder, and resume the state that is there."""
+        self.folder, self.hours = folder, hours
         self.verbose = 0  # the board shows what happens
         self._guard = threading.RLock()
         self._spent, self._started = 0.0, time.monotonic()
+        self._left: list[str] = []  # trials whose process died
         self._deaths: dict[str, int] = {}
         self._heard: dict[str, float] = {}
         self._exhausted = False
@@ -66,12 +73,11 @@ class Lasting(keras_tuner.Oracle):
         with self._guard:
             full = bool(self.max_trials) and len(self.trials) >= self.max_trials
             last = full or self._exhausted or self.time_is_up
-            waiting = bool(self._retry_queue) and not self.time_is_up
-            busy = bool(self.ongoing_trials or self.tuner_ids)
-            return last and not waiting and not busy
+            waiting = bool(self._left) and not self.time_is_up
+            return last and not (waiting or self.ongoing_trials or self.tuner_ids)
 
     def ended_trials(self) -> list[Trial]:
-        """Return the trials that ended, in the order in which they did."""
+        """Return the trials that ended, in the order of their ends."""
         with self._guard:
             return [self.trials[trial_id] for trial_id in self.end_order]
 
@@ -79,12 +85,21 @@ class Lasting(keras_tuner.Oracle):
         """Return the trial that `tuner_id` is to run, or is running."""
         with self._guard:
             self._heard[tuner_id] = time.monotonic()
-            if tuner_id not in self.ongoing_trials and self.time_is_up:
+            if tuner_id in self.ongoing_trials:
+                return self.ongoing_trials[tuner_id]
+            if self.time_is_up:
                 self.tuner_ids.discard(tuner_id)
                 return self._no_trial(TrialStatus.STOPPED)
+            if self._left:
+                trial = self.trials[self._left.pop()]
+                trial.status = TrialStatus.RUNNING
+                self.tuner_ids.add(tuner_id)
+                self.ongoing_trials[tuner_id] = trial
+                self.save()
+                return trial
             trial = super().create_trial(tuner_id)
             if trial.status == TrialStatus.STOPPED:
-                if self.ongoing_trials:  # their workers may die: somebody must stay
+                if self.ongoing_trials:  # a worker must stay in case theirs die
                     self.tuner_ids.add(tuner_id)
                     return self._no_trial(TrialStatus.IDLE)
                 self._exhausted = True
@@ -103,22 +118,18 @@ class Lasting(keras_tuner.Oracle):
             return trial
 
     def end_trial(self, trial: Trial) -> None:
-        """End a trial; the first end counts."""
+        """End a trial; its first end counts."""
         with self._guard:
-            if trial.trial_id in self.end_order:
-                self._forget(trial.trial_id)
-                return
-            if trial.trial_id in self._retry_queue:
-                self._retry_queue.remove(trial.trial_id)
-            super().end_trial(trial)
-            self._forget(trial.trial_id)
-            self.save()
-
-    def _forget(self, trial_id: str) -> None:
-        """No worker runs this trial any more, whatever it still does."""
-        for tuner_id, trial in list(self.ongoing_trials.items()):
-            if trial.trial_id == trial_id:
-                del self.ongoing_trials[tuner_id]
+            ended = trial.trial_id in self.end_order
+            if not ended:
+                if trial.trial_id in self._left:
+                    self._left.remove(trial.trial_id)
+                super().end_trial(trial)
+            for tuner_id, running in list(self.ongoing_trials.items()):
+                if running.trial_id == trial.trial_id:
+                    del self.ongoing_trials[tuner_id]
+            if not ended:
+                self.save()
 
     def reap(self, patience: float) -> list[str]:
         """Give up workers that were silent for `patience` seconds; return them."""
@@ -136,43 +147,43 @@ class Lasting(keras_tuner.Oracle):
             return silent
 
     def _bring_back(self, trial: Trial) -> None:
-        """Queue a trial whose process died, unless it kills whatever runs it."""
+        """Queue a trial whose process died, unless it ends every process."""
         deaths = self._deaths[trial.trial_id] = self._deaths.get(trial.trial_id, 0) + 1
         if deaths < MOST_DEATHS:
             trial.status = TrialStatus.INVALID  # until it runs again
-            self._retry_queue.append(trial.trial_id)
+            self._left.append(trial.trial_id)
             return
         trial.status = TrialStatus.FAILED
         trial.message = f"Its process died {deaths} times."
         self.end_trial(trial)
 
     def get_state(self) -> dict[str, Any]:
-        return {**super().get_state(), "seconds": self.seconds, "deaths": self._deaths}
+        ours = {"seconds": self.seconds, "deaths": self._deaths}
+        return {**super().get_state(), **ours, "retry_queue": self._left}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._spent, self._deaths = state["seconds"], state["deaths"]
+        self._left = list(state["retry_queue"])
+        super().set_state({**state, "retry_queue": []})
 
     def save(self) -> None:
-        """Write everything, whole or not at all."""
+        """Write the state and all trials atomically."""
         with self._guard:
             trials = [trial.get_state() for trial in self.trials.values()]
-            write_json(
-                self.folder / STATE, {"state": self.get_state(), "trials": trials}
-            )
+            whole = {"state": self.get_state(), "trials": trials}
+            write_json(self.folder / STATE, whole)
 
     def _save_trial(self, trial: Trial) -> None:
-        """Leave it to `save`, which follows and writes all trials."""
+        """Write no file per trial: `save` follows and writes all trials."""
 
     def reload(self) -> None:
-        """Go on where the file left off; what was running goes back to the queue."""
+        """Resume from the file; trials that were running return to the queue."""
         stored = read_json(self.folder / STATE)
         trials = [Trial.from_state(state) for state in stored["trials"]]
         self.trials = {trial.trial_id: trial for trial in trials}
         self.set_state(stored["state"])
-        self._spent, self._deaths = (
-            stored["state"]["seconds"],
-            stored["state"]["deaths"],
-        )
-        left_behind = list(self.ongoing_trials.values())
-        self.ongoing_trials = {}
-        for trial in left_behind:
+        running, self.ongoing_trials = list(self.ongoing_trials.values()), {}
+        for trial in running:
             if trial.trial_id not in self.end_order:
                 self._bring_back(trial)
 
@@ -186,34 +197,54 @@ class Hyperband(Lasting, keras_tuner.oracles.HyperbandOracle):
 
 
 class Bayesian(Lasting, keras_tuner.oracles.BayesianOptimizationOracle):
-    """KerasTuner's Bayesian optimization, which never asks for the same twice."""
+    """KerasTuner's Bayesian optimization, which here never asks for a point twice."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         with warnings.catch_warnings():
-            # The Gaussian process tells at every step that few trials fit it badly.
+            # The Gaussian process warns at every step that few trials fit it badly.
             warnings.simplefilter("ignore")
             answer = super().populate_space(trial_id)
-        values = answer.get("values")
-        if values and self._duplicate(values):
-            return self._random_populate_space()
-        return answer
+        tried = [trial.hyperparameters.values for trial in self.trials.values()]
+        if answer.get("values") not in tried:
+            return answer
+        points, self.num_initial_points = self.num_initial_points, sys.maxsize
+        try:  # the first points are random and new
+            return super().populate_space(trial_id)
+        finally:
+            self.num_initial_points = points
 
 
-class Grid(Lasting, keras_tuner.oracles.GridSearchOracle):
-    """KerasTuner's grid search, which here can go on after a stop."""
+class Grid(Lasting):
+    """Every point of the space once, the defaults first, the last entry fastest.
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        super().set_state(state)
-        # KerasTuner keeps the grid's order in memory alone; the trials tell it.
-        in_order = functools.cmp_to_key(
-            lambda one, other: self._compare(
-                self.trials[one].hyperparameters.values,
-                self.trials[other].hyperparameters.values,
-            )
-        )
-        for trial_id in sorted(self.start_order, key=in_order):
-            self._ordered_ids.insert(trial_id)
-        self._populate_next = list(self.start_order)
+    KerasTuner's own grid keeps its place in memory alone and cannot resume.
+    """
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        if not hasattr(self, "_points"):
+            space = self.get_space()
+            tried = [trial.hyperparameters.values for trial in self.trials.values()]
+            points = _points(space, space.space, {})
+            self._points = (values for values in points if values not in tried)
+        values = next(self._points, None)
+        status = TrialStatus.STOPPED if values is None else TrialStatus.RUNNING
+        return {"status": status, "values": values}
+
+
+def _points(
+    space: keras_tuner.HyperParameters, entries: Sequence[Any], values: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield the values of all points that share the given values of earlier entries."""
+    if not entries:
+        yield values
+        return
+    entry, *rest = entries
+    space.values = values
+    if not space.is_active(entry):
+        yield from _points(space, rest, values)
+        return
+    for value in dict.fromkeys([entry.default, *entry.values]):
+        yield from _points(space, rest, {**values, entry.name: value})
 
 
 ALGORITHMS = {
@@ -240,7 +271,7 @@ def make_oracle(
         objective: one of `OBJECTIVES`.
         hyperparameters: the declared space.
         trials: most trials; None leaves the end to the algorithm or the clock.
-        seed: of the oracle's draws.
+        seed: seed of the oracle's draws.
         epochs: Hyperband's longest run.
     """
     check_choice("algorithm", algorithm, ALGORITHMS)
@@ -257,7 +288,7 @@ def make_oracle(
     options["max_trials"] = trials
     if algorithm == "bayesian":
         # KerasTuner's default, three per dimension, would often be the whole budget.
-        dimensions = len(hyperparameters.space)
-        points = min(3 * dimensions, trials // 3) if trials else 3 * dimensions
+        points = 3 * len(hyperparameters.space)
+        points = min(points, trials // 3) if trials else points
         options["num_initial_points"] = max(3, points)
     return ALGORITHMS[algorithm](**options)

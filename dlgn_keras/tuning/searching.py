@@ -3,7 +3,7 @@
 import contextlib
 import io
 import time
-from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,19 @@ from dlgn_keras.training.result import data_facts, environment
 from dlgn_keras.tuning.board import Board
 from dlgn_keras.tuning.folder import claim, only_one
 from dlgn_keras.tuning.hypermodel import GatedHyperModel
-from dlgn_keras.tuning.machines import (
-    POLL_SECONDS,
-    Client,
-    check_address,
-    serve,
-    worker_name,
-)
-from dlgn_keras.tuning.objectives import check_objective
+from dlgn_keras.tuning.machines import POLL_SECONDS, Client, check_address, serve
 from dlgn_keras.tuning.oracles import Lasting, make_oracle
 from dlgn_keras.tuning.plots import draw_best_so_far, draw_parallel
-from dlgn_keras.tuning.results import Tuned, ranked, retrain, rows_of, write_csv
-from dlgn_keras.tuning.trials import read_record, run_trial
+from dlgn_keras.tuning.spaces import check_objective
+from dlgn_keras.tuning.trials import (
+    Tuned,
+    ranked,
+    read_record,
+    retrain,
+    rows_of,
+    run_trial,
+    write_csv,
+)
 
 ROLES = ("alone", "chief", "worker")
 TRIALS = 30
@@ -55,9 +56,9 @@ def search(
 
     Every trial is a run of `dk.training.fit`, scored on the validation part after
     its last epoch; the test part is measured once, when the best recipe is
-    trained again. Kill it at any moment: the same call goes on, trials that
-    ended stay as they are. A trial that crashes or diverges is on record, and
-    the search goes on. Memory does not grow with the number of trials.
+    trained again. A killed search resumes by the same call; trials that ended stay as
+    they are. A trial that crashes or diverges is on record, and the search goes on.
+    Memory does not grow with the number of trials.
 
     The folder then holds trials.csv, best.json (a recipe for `dlgn-keras
     train`), best_so_far.png, parallel.png, result.json and retrained/. Each rung
@@ -69,19 +70,19 @@ def search(
     many times as there are machines as a worker.
 
     Args:
-        hypermodel: what is searched, on which data.
-        out: the search's folder; goes on with what is there.
+        hypermodel: family, skeleton, space and data.
+        out: the search's folder; a search that is there resumes.
         algorithm: random, hyperband, bayesian or grid, all of KerasTuner.
         objective: validation_accuracy or validation_loss.
         trials: most trials; default 30 for random and bayesian without `hours`,
             for the others as many as they need.
         hours: no new trial once the search has run so long, all calls together.
-        seed: of the search's own draws; the recipe's seed is a field of its own.
-        retrain_seeds: how many times the best recipe is trained again.
+        seed: seed of the search's draws; the recipe's seed is a field of its own.
+        retrain_seeds: number of further runs of the best recipe.
         role: alone, chief or worker.
         chief: HOST:PORT of the chief, for chief and workers.
         patience: seconds after which chief and workers give each other up.
-        progress: whether to show the best trials while it goes on.
+        progress: whether to show the best trials.
 
     Returns:
         Tuned; None for a worker.
@@ -132,24 +133,24 @@ def search(
     base = hypermodel.base
     title = f"{base.family} {base.skeleton.name} on {base.data}, {algorithm}"
     board = Board(title, objective, trials, hours, progress)
+    this = _Search(hypermodel, oracle, folder, objective, board, patience)
     if role == "worker":
-        address = check_address(chief)
-        client = Client(oracle, address, patience)
+        client = Client(oracle, check_address(chief), patience)
         claim(folder, facts, first=False)
         with board, _kept_quiet():
-            _work(hypermodel, client, worker_name(), folder, objective, board, patience)
+            this.work_for(client)
         return None
     with only_one(folder):
         claim(folder, facts)
         (folder / "trials").mkdir(exist_ok=True)
         oracle.settle(folder, hours)
         with board, _kept_quiet():
-            board.update(rows_of(oracle, folder), oracle.seconds)
+            this.show()
             if role == "chief":
-                _lead(oracle, check_address(chief), folder, board, patience)
+                this.lead(check_address(chief))
             else:
-                _work(hypermodel, oracle, "alone", folder, objective, board, patience)
-        return _report(hypermodel, oracle, folder, objective, retrain_seeds, progress)
+                this.work()
+        return this.report(retrain_seeds, progress)
 
 
 def _budget(algorithm: str, trials: int | None, hours: float | None) -> int | None:
@@ -161,116 +162,115 @@ def _budget(algorithm: str, trials: int | None, hours: float | None) -> int | No
     return TRIALS if endless else None
 
 
-def _kept_quiet() -> AbstractContextManager[Any]:
+def _kept_quiet() -> contextlib.AbstractContextManager[Any]:
     """Keep off the terminal what KerasTuner prints while it copies a space."""
     return contextlib.redirect_stdout(io.StringIO())
 
 
-def _work(
-    hypermodel: GatedHyperModel,
-    oracle: Lasting | Client,
-    name: str,
-    folder: Path,
-    objective: str,
-    board: Board,
-    patience: float,
-) -> None:
-    """Run trials until there are none left."""
-    while True:
-        trial = oracle.create_trial(name)
-        if trial.status == TrialStatus.STOPPED:
-            return
-        if trial.status == TrialStatus.IDLE:
+@dataclass
+class _Search:
+    hypermodel: GatedHyperModel
+    oracle: Lasting
+    folder: Path
+    objective: str
+    board: Board
+    patience: float
+
+    def work(self) -> None:
+        """Run trials in this process until there are none left."""
+        while trial := self._wait_for_trial(self.oracle, "alone"):
+            self.show()
+            self._run(self.oracle, trial)
+            self.follow()
+
+    def work_for(self, client: Client) -> None:
+        """Run trials of a chief until there are none left."""
+        while trial := self._wait_for_trial(client, client.name):
+            self.board.say(f"{client.name}: trial {trial.trial_id} begins")
+            with client.heartbeat(client.name, self.patience / 6):
+                self._run(client, trial)
+
+    def _wait_for_trial(self, oracle: Lasting | Client, name: str) -> Trial | None:
+        while True:
+            trial = oracle.create_trial(name)
+            if trial.status == TrialStatus.STOPPED:
+                return None
+            if trial.status != TrialStatus.IDLE:
+                return trial
             time.sleep(POLL_SECONDS)
-            continue
-        beat: AbstractContextManager[Any] = nullcontext()
-        if isinstance(oracle, Client):
-            board.say(f"{name}: trial {trial.trial_id} begins")
-            beat = oracle.heartbeat(name, patience / 6)
-        else:
-            board.update(rows_of(oracle, folder), oracle.seconds)
-        with beat:
-            record = run_trial(
-                hypermodel, trial.hyperparameters, trial.trial_id, folder, objective
-            )
-        _end(oracle, trial, record, objective)
-        if isinstance(oracle, Lasting):
-            _follow(oracle, folder, board)
 
-
-def _end(
-    oracle: Lasting | Client, trial: Trial, record: dict[str, Any], objective: str
-) -> None:
-    if record["status"] == "finished":
-        oracle.update_trial(trial.trial_id, {objective: record["score"]})
-        trial.status = TrialStatus.COMPLETED
-    else:
-        trial.status, trial.message = TrialStatus.FAILED, record["message"]
-    oracle.end_trial(trial)
-
-
-def _lead(
-    oracle: Lasting, address: str, folder: Path, board: Board, patience: float
-) -> None:
-    """Hand out trials, and show what comes back."""
-    board.say(f"The chief waits for workers at {address}")
-    ended = -1
-
-    def show(lost: list[str]) -> None:
-        nonlocal ended
-        for name in lost:
-            board.say(f"{name} is silent for {patience:g} s: its trial goes to another")
-        if len(oracle.end_order) != ended:
-            ended = len(oracle.end_order)
-            _follow(oracle, folder, board)
-
-    serve(oracle, address, patience, show)
-
-
-def _follow(oracle: Lasting, folder: Path, board: Board) -> None:
-    """Show the trials and keep them as a table; give up where nothing works."""
-    rows = rows_of(oracle, folder)
-    board.update(rows, oracle.seconds)
-    write_csv(rows, folder / "trials.csv")
-    ended = oracle.ended_trials()
-    if len(ended) >= HOPELESS and all(t.status == TrialStatus.FAILED for t in ended):
-        raise ValueError(
-            f"The first {len(ended)} trials all failed, see {folder / 'trials.csv'}; "
-            f"the last one: {rows[-1]['message']}"
+    def _run(self, oracle: Lasting | Client, trial: Trial) -> None:
+        record = run_trial(
+            self.hypermodel,
+            trial.hyperparameters,
+            trial.trial_id,
+            self.folder,
+            self.objective,
         )
+        if record["status"] == "finished":
+            oracle.update_trial(trial.trial_id, {self.objective: record["score"]})
+            trial.status = TrialStatus.COMPLETED
+        else:
+            trial.status, trial.message = TrialStatus.FAILED, record["message"]
+        oracle.end_trial(trial)
 
+    def lead(self, address: str) -> None:
+        """Hand out trials to workers, and show the results."""
+        self.board.say(f"The chief waits for workers at {address}")
+        ended = -1
 
-def _report(
-    hypermodel: GatedHyperModel,
-    oracle: Lasting,
-    folder: Path,
-    objective: str,
-    seeds: int,
-    progress: bool,
-) -> Tuned:
-    """Write tables, pictures and the best recipe; train that again."""
-    rows, hours = rows_of(oracle, folder), oracle.seconds / 3600
-    finished = ranked(rows, objective)
-    if rows:
-        write_csv(rows, folder / "trials.csv")
-    if not finished:
-        last = rows[-1]["message"] if rows else "there was time for none"
-        raise ValueError(f"No trial in {folder} came to its end: {last}.")
-    record = read_record(folder, finished[0]["trial"])
-    if record is None:
-        raise ValueError(f"{folder} lacks the record of trial {finished[0]['trial']}.")
-    best = from_dict(record["recipe"])
-    write_text(folder / "best.json", best.to_json() + "\n")
-    draw_best_so_far(rows, objective, folder / "best_so_far.png")
-    draw_parallel(rows, objective, folder / "parallel.png")
-    found = Tuned(objective, rows, best, finished[0], folder)
-    found.retrained = retrain(best, hypermodel, folder / "retrained", seeds, progress)
-    write_json(
-        folder / "result.json",
-        {
-            **found.summary(),
-            "hours": hours,
-            "environment": environment(),
-        },
-    )
-    return found
+        def show(lost: list[str]) -> None:
+            nonlocal ended
+            for name in lost:
+                self.board.say(
+                    f"{name} is silent for {self.patience:g} s: its trial goes to "
+                    "another"
+                )
+            if len(self.oracle.end_order) != ended:
+                ended = len(self.oracle.end_order)
+                self.follow()
+
+        serve(self.oracle, address, self.patience, show)
+
+    def show(self) -> None:
+        self.board.update(rows_of(self.oracle, self.folder), self.oracle.seconds)
+
+    def follow(self) -> None:
+        """Show the trials and write them as a table; give up if all fail."""
+        rows = rows_of(self.oracle, self.folder)
+        self.board.update(rows, self.oracle.seconds)
+        table = self.folder / "trials.csv"
+        write_csv(rows, table)
+        ended = self.oracle.ended_trials()
+        failed = all(trial.status == TrialStatus.FAILED for trial in ended)
+        if len(ended) >= HOPELESS and failed:
+            raise ValueError(
+                f"The first {len(ended)} trials all failed, see {table}; "
+                f"the last one: {rows[-1]['message']}"
+            )
+
+    def report(self, seeds: int, progress: bool) -> Tuned:
+        """Write tables, pictures and the best recipe; train that again."""
+        folder, objective = self.folder, self.objective
+        rows, hours = rows_of(self.oracle, folder), self.oracle.seconds / 3600
+        finished = ranked(rows, objective)
+        if rows:
+            write_csv(rows, folder / "trials.csv")
+        if not finished:
+            last = rows[-1]["message"] if rows else "there was time for none"
+            raise ValueError(f"No trial in {folder} came to its end: {last}.")
+        record = read_record(folder, finished[0]["trial"])
+        if record is None:
+            name = finished[0]["trial"]
+            raise ValueError(f"{folder} lacks the record of trial {name}.")
+        best = from_dict(record["recipe"])
+        write_text(folder / "best.json", best.to_json() + "\n")
+        draw_best_so_far(rows, objective, folder / "best_so_far.png")
+        draw_parallel(rows, objective, folder / "parallel.png")
+        found = Tuned(objective, rows, best, finished[0], folder)
+        found.retrained = retrain(
+            best, self.hypermodel, folder / "retrained", seeds, progress
+        )
+        result = {**found.summary(), "hours": hours, "environment": environment()}
+        write_json(folder / "result.json", result)
+        return found

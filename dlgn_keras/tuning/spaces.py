@@ -1,4 +1,4 @@
-"""Search spaces as plain data: a name, its possible values, when it is asked.
+"""Search spaces and objectives as plain data: what a search may vary and compare.
 
     {
         "width": {"min": 16, "max": 256, "step": 2, "sampling": "log"},
@@ -7,8 +7,9 @@
         "value_input": "ones"
     }
 
-A list is a choice, a dictionary with `min` and `max` a range, anything else a
-fixed value. Names are fields of a Recipe, the options of the skeleton's
+An entry is a name with its values and the condition under which it is asked: a list is
+a choice, a dictionary with `min` and `max` a range, anything else a fixed value. Names
+are fields of a Recipe, the options of the skeleton's
 architecture (`depth`, `width`, `filters`, ...) and `batches_per_epoch`.
 """
 
@@ -24,7 +25,9 @@ from dlgn_keras.tools.messages import check_choice, closest
 from dlgn_keras.training import Recipe
 
 Space = dict[str, Any]
-# What a search holds still: it decides what a score means.
+# Name -> direction. The test part is not among them, on purpose.
+OBJECTIVES = {"validation_accuracy": "max", "validation_loss": "min"}
+# Fields that a search keeps fixed: they decide what a score means.
 HELD = (
     "family",
     "skeleton",
@@ -37,7 +40,7 @@ HELD = (
 )
 FIELDS = tuple(f.name for f in dataclasses.fields(Recipe) if f.name not in HELD)
 RANGE_KEYS = ("min", "max", "step", "sampling", "when")
-# What a dnn does not have.
+# Fields of families with a gating network.
 GATED_ONLY = (
     "gate",
     "beta",
@@ -162,9 +165,14 @@ def named_space(
     """
     check_choice("space", name, SPACES)
     space = SPACES[name](architecture_of(skeleton), input_shape)
-    if family == "dnn":
-        space = {key: spec for key, spec in space.items() if key not in GATED_ONLY}
-    return space
+    return {key: spec for key, spec in space.items() if is_open(key, family)}
+
+
+def is_open(name: str, family: str) -> bool:
+    """Return whether a family has a field of this name."""
+    from dlgn_keras.models import FAMILIES
+
+    return name not in GATED_ONLY or FAMILIES[family].has_gating_network
 
 
 def architecture_of(skeleton: Any) -> str | None:
@@ -178,7 +186,7 @@ def architecture_of(skeleton: Any) -> str | None:
 
 
 def size_options(architecture: str | None) -> tuple[str, ...]:
-    """Return what the architecture lets one choose: depth, width and the like."""
+    """Return the options of an architecture that give its size: depth, width, ..."""
     if architecture is None:
         return ()
     names = inspect.signature(ARCHITECTURES[architecture]).parameters
@@ -257,6 +265,21 @@ def _check_entry(name: str, spec: Any, space: Space) -> None:
             f"`when` of {name!r} must be one earlier entry and a list of its values. "
             f"Received: when={when!r}."
         )
+
+
+def check_objective(name: Any) -> str:
+    """Return `name` if it is an objective, else raise ValueError."""
+    try:
+        check_choice("objective", name, OBJECTIVES)
+    except ValueError as error:
+        why = " A search never looks at the test set." if "test" in str(name) else ""
+        raise ValueError(f"{error}{why}") from None
+    return name
+
+
+def better(objective: str, one: float, other: float) -> bool:
+    """Return whether the first score is better than the second."""
+    return one > other if OBJECTIVES[objective] == "max" else one < other
 
 
 def tidy(value: Any) -> Any:

@@ -17,7 +17,7 @@ from tuning.test_machines import free_address
 
 import dlgn_keras as dk
 from dlgn_keras.cli import main
-from dlgn_keras.tuning.results import spread_over_seeds
+from dlgn_keras.tuning.trials import spread_over_seeds
 
 pytestmark = pytest.mark.slow
 GRID = {"width": [4, 8], "beta": [1.0, 4.0, 16.0]}

@@ -1,9 +1,13 @@
 """Oracles that last: every moment at which a process can die, and what then follows."""
 
+import importlib
+import inspect
 import itertools
 import json
+import re
 import shutil
 import time
+from pathlib import Path
 
 import keras_tuner
 import numpy as np
@@ -71,7 +75,7 @@ def test_the_grid_is_every_point_once(tmp_path):
 
 
 def test_keras_tuners_own_grid_does_not_go_on(tmp_path):
-    """Broken twin: what `Grid.set_state` is there for."""
+    """Broken twin: why `Grid` is an oracle of our own."""
 
     class Bare(oracles.Lasting, keras_tuner.oracles.GridSearchOracle):
         pass
@@ -83,6 +87,62 @@ def test_keras_tuners_own_grid_does_not_go_on(tmp_path):
     bare.settle(tmp_path, None)
     assert bowl.drive(bare) == []
     assert len(bowl.drive(bowl.oracle(tmp_path))) == bowl.POINTS - 3
+
+
+def test_the_grid_has_keras_tuners_points_in_its_order(tmp_path):
+    class Bare(oracles.Lasting, keras_tuner.oracles.GridSearchOracle):
+        pass
+
+    more = {"beta": {"min": 1.0, "max": 9.0}, "batch_norm": [True, False]}
+    made = bowl.oracle(tmp_path / "ours", space={**bowl.SPACE, **more})
+    theirs = Bare(
+        objective=made.objective,
+        hyperparameters=made.get_space(),
+        max_consecutive_failed_trials=1000,
+    )
+    (tmp_path / "theirs").mkdir()
+    theirs.settle(tmp_path / "theirs", None)
+    for oracle in (made, theirs):
+        bowl.drive(oracle)
+    values = [
+        [trial.hyperparameters.values for trial in oracle.ended_trials()]
+        for oracle in (made, theirs)
+    ]
+    assert values[0] == values[1]
+
+
+PRIVATE = {
+    "_save_trial": keras_tuner.Oracle,
+    "get_service": oracles.protos,
+    "get_service_grpc": oracles.protos,
+    "CreateTrial": oracles.OracleServicer,
+    "create_trial": oracles.OracleClient,
+    "end_trial": oracles.OracleClient,
+    "update_trial": oracles.OracleClient,
+}
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+def test_a_private_member_of_keras_tuner_is_there(name):
+    """One of those that the docstring of `tuning.oracles` lists."""
+    assert callable(getattr(PRIVATE[name], name))
+
+
+def test_no_file_but_one_names_private_members_of_keras_tuner():
+    """No module of its `src`, and no attribute that it sets with an underscore."""
+    sources = Path(oracles.__file__).parent.glob("*.py")
+    texts = {path.stem: path.read_text() for path in sources}
+    assert {name for name, text in texts.items() if "keras_tuner.src" in text} == {
+        "oracles"
+    }
+    theirs = set()
+    for module in ("engine.oracle", "tuners.bayesian", "tuners.gridsearch"):
+        source = inspect.getsource(importlib.import_module(f"keras_tuner.src.{module}"))
+        theirs |= set(re.findall(r"self\.(_[a-z]\w*)", source))
+    assert "_retry_queue" in theirs
+    used = set(re.findall(r"\._[a-z]\w*", "".join(texts.values())))
+    ours = {f".{name}" for name in theirs}
+    assert used & ours <= {"._save_trial"}
 
 
 def test_bayesian_search_never_asks_for_the_same_twice(tmp_path):

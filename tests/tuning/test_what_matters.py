@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from dlgn_keras.tuning import plots, study
-from dlgn_keras.tuning.importance import importance
-from dlgn_keras.tuning.study_plots import draw_study
+from dlgn_keras.tuning import plots
+from dlgn_keras.tuning.comparison import importance, table_rows
 
 
 def planted(rng, number=60, signal=True):
@@ -98,10 +97,14 @@ def test_a_studys_table_and_picture(tmp_path, rng):
         },
     }
     found = {"families": {"dlgn": entry, "dnn": {**entry, "varied": None}}}
-    lines = study.table(found).splitlines()
-    assert lines[2] == (
-        "| DLGN | 60 | 98.77 | 97.00 ± 0.40 | 96.00 ± 1.00 | 12,345 | "
-        "beta 4.25, width 64 |"
-    )
-    draw_study(json.loads(json.dumps(found)), tmp_path / "matters.png")
+    assert table_rows(found)[0] == [
+        "DLGN",
+        "60",
+        "98.77",
+        "97.00 ± 0.40",
+        "96.00 ± 1.00",
+        "12,345",
+        "beta 4.25, width 64",
+    ]
+    plots.draw_comparison(json.loads(json.dumps(found)), tmp_path / "matters.png")
     assert (tmp_path / "matters.png").read_bytes().startswith(b"\x89PNG")
