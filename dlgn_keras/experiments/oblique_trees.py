@@ -33,7 +33,7 @@ from dlgn_keras.experiments.oblique_setups import (
 from dlgn_keras.experiments.tables import Table
 from dlgn_keras.tools.files import read_json, write_json
 from dlgn_keras.tools.messages import check_choice
-from dlgn_keras.training import Recipe, load_trained, named_recipe
+from dlgn_keras.training import Recipe, load_trained, named_recipe, node_trainer
 
 TREE, TREE_FITTED = "DLGN-DT", "DLGN-DT, fitted"
 
@@ -178,9 +178,11 @@ class Study:
 
         def read(eps: float) -> dict[str, Any]:
             net = load_trained(str(self.runs.folder(recipe)))
-            tree = interpret.oblique_tree(
-                net, dataset.x_train, dataset.y_train, 4, eps=eps, **options
-            )
+            given = {"eps": eps, **options}
+            if given.get("train_levels") != 1:
+                given["train"] = node_trainer(net)
+            points = dataset.x_train, dataset.y_train
+            tree = interpret.oblique_tree(net, *points, 4, **given)
             parts = ("validation", "test")
             hits = {
                 part: tree.predict(getattr(dataset, f"x_{part}"))

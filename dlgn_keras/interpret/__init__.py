@@ -34,7 +34,6 @@ from dlgn_keras.interpret.trees import (
     cluster_hyperplanes,
     discontinuities,
     node_distances,
-    node_trainer,
     oblique_tree,
     refine_tree,
 )
@@ -71,7 +70,6 @@ __all__ = [
     "local_filters",
     "margins",
     "node_distances",
-    "node_trainer",
     "oblique_tree",
     "path_regions",
     "plots",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         load_trained,
     )
     from dlgn_keras.training.many import fit_many
+    from dlgn_keras.training.node_trainer import node_trainer
     from dlgn_keras.training.result import Result, environment
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "load_trained",
     "named_fields",
     "named_recipe",
+    "node_trainer",
 ]
 
 _HOMES = {
@@ -47,5 +49,6 @@ _HOMES = {
     "fit_many": "many",
     "load_data": "fitting",
     "load_trained": "fitting",
+    "node_trainer": "node_trainer",
 }
 __getattr__, __dir__ = lazy.attach(__name__, __all__, _HOMES)

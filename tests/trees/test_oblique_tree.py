@@ -162,6 +162,7 @@ def test_more_than_two_classes_are_told_apart(rng):
         ({"choose": "larges"}, ValueError, "Did you mean 'largest'"),
         ({"refine": -1}, ValueError, "`refine` must be a whole number"),
         ({"train_levels": 0}, ValueError, "`train_levels` must be a whole number"),
+        ({"train_levels": 2}, ValueError, "`train` must make"),
         ({"eps": -1.0}, ValueError, "`eps` must be above 0"),
     ],
 )
@@ -179,7 +180,7 @@ def test_nets_trained_at_every_node_lead_to_the_tree():
     """The largest cluster may be a node from further down; the best fit is not."""
     x, y, _ = data.oblique_tree(6000, dim=6, depth=2, seed=8)
     net = dk.DLGN(dk.skeletons.fc(3, 10), (6,), 2, beta=4.0, value_input="ones", seed=1)
-    train = dk.interpret.node_trainer(net, seed=5)
+    train = dk.training.node_trainer(net, seed=5)
     net = train(x[:4000], y[:4000])
-    found = oblique_tree(net, x[:4000], y[:4000], 2, choose="fit")
+    found = oblique_tree(net, x[:4000], y[:4000], 2, train=train, choose="fit")
     assert accuracy(found, x[4000:], y[4000:]) > 0.9

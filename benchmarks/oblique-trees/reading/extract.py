@@ -48,7 +48,7 @@ def main() -> None:
     else:
         recipe = named_recipe(f"p4-dlgn-{options.data}", seed=options.seed)
         blank = build_model(recipe, dataset)
-        net = dk.interpret.node_trainer(blank, seed=options.seed)(x, y)
+        net = dk.training.node_trainer(blank, seed=options.seed)(x, y)
     seconds = 0.0 if options.net else time.perf_counter() - start
     found = {"data": options.data, "seed": options.seed, "machine": header()}
     found |= {"backend": keras.backend.backend(), "rows": []}
@@ -68,7 +68,8 @@ def main() -> None:
     row("DLGN", tuple(net.predict(p, verbose=0).argmax(1) for p in both), seconds)
     for way, choices in list(WAYS.items())[: options.ways]:
         start = time.perf_counter()
-        tree = dk.interpret.oblique_tree(net, x, y, seed=options.seed + 1, **choices)
+        train = dk.training.node_trainer(net, seed=options.seed + 1)
+        tree = dk.interpret.oblique_tree(net, x, y, train=train, **choices)
         took = time.perf_counter() - start
         row(way, tuple(map(tree.predict, both)), took)
         tree = dk.interpret.refine_tree(tree, x, y, SWEEPS)

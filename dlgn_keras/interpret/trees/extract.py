@@ -1,29 +1,31 @@
-"""oblique_tree: read a decision tree off the gates of a DLGN (DLGN-DT)."""
+"""oblique_tree: read a decision tree off the gates of a DLGN (DLGN-DT).
 
+Gate hyperplanes are clustered, one is chosen for a node, the data are split, and so on.
+"""
+
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dlgn_keras.data import ObliqueTree
-from dlgn_keras.interpret.hyperplanes import Hyperplanes, hyperplanes
+from dlgn_keras.interpret.hyperplanes import Hyperplanes, distances, hyperplanes
 from dlgn_keras.interpret.nodes import check_model
-from dlgn_keras.interpret.trees.choose import affine_fits
-from dlgn_keras.interpret.trees.clusters import cluster_hyperplanes
 from dlgn_keras.interpret.trees.refine import majorities, refine_tree
-from dlgn_keras.interpret.trees.retrain import Train, node_trainer
 from dlgn_keras.models import GatedModel
 from dlgn_keras.tools.messages import check_choice, check_count
 
 MAX_DEPTH = 16
+Train = Callable[[np.ndarray, np.ndarray], GatedModel]
 
 
 class Growing(NamedTuple):
-    """What stays the same from node to node while a tree grows."""
+    """What all nodes share while a tree grows."""
 
     z: np.ndarray
     x: np.ndarray
     y: np.ndarray
-    train: Train
+    train: Train | None
     train_levels: int
     choose: str
     eps: float
@@ -44,22 +46,22 @@ def oblique_tree(
     eps: float = 0.2,
     min_cluster: int = 2,
     min_samples_leaf: int = 10,
-    seed: int = 0,
 ) -> ObliqueTree:
     """Return the oblique decision tree that a DLGN's gates have found (DLGN-DT).
 
-    The root asks about a hyperplane of `net`: its gate hyperplanes are clustered by
-    DBSCAN, and the centre of the largest cluster is the node. Data go to either side
-    of it; on each side a new DLGN is trained on what came there, its hyperplanes are
-    clustered, and so on. A leaf says the commonest label of its points. Only
-    hyperplanes that leave `min_samples_leaf` points on both sides are looked at.
+    Every node asks on which side of a hyperplane a point lies. The root takes one of
+    `net`: its gate hyperplanes are clustered by DBSCAN, and the centre of the largest
+    cluster is the node. On each side, `train` makes a new DLGN from the points there,
+    whose hyperplanes are clustered in turn, and so on. A leaf predicts the commonest
+    label of its points. Only hyperplanes that leave `min_samples_leaf` points on both
+    sides are considered.
 
-    With the defaults this is the published procedure. Two options do better:
-    `choose="fit"` takes for a node, of all cluster centres and of the hyperplanes in
-    no cluster, the one that best explains the node's labels together with one affine
-    map on either side, see `affine_fits`; it can tell a node from those below it and
-    so needs no further training (`train_levels=1`). `refine=10` then fits the
-    nodes' hyperplanes to the data, see `refine_tree`.
+    With a `train` and the other defaults this is the published procedure. Two options
+    do better: `choose="fit"` considers all cluster centres and all hyperplanes
+    outside clusters; it takes the one that best explains the node's labels together
+    with one affine map on either side, see `affine_fits`. That tells a node from those
+    below it, so no further training is needed. `refine=10` then fits the nodes'
+    hyperplanes to the data, see `refine_tree`.
 
     Args:
         net: a DLGN of dense layers, trained on these points.
@@ -67,17 +69,16 @@ def oblique_tree(
         y: (n,) class numbers.
         depth: most questions on the way to a leaf, 1 to 16.
         train: (x, y) -> a DLGN trained on them, for the nodes below the root, such as
-            `node_trainer(net, recipe)`; None trains nets like `net` by Adam at rate
-            0.005, 200 epochs of 10 batches.
+            `dk.training.node_trainer(net)`; None trains nothing: every node takes a
+            hyperplane of `net`.
         train_levels: on how many levels each node has a net of its own, the root's
-            included; nodes further down look at the hyperplanes of the last net
-            above them. None: on all; 1: only `net` is read, nothing is trained.
+            included; nodes further down use the last net above them. None: on all,
+            if there is a `train`.
         choose: "largest" cluster, or best affine "fit".
         refine: sweeps of `refine_tree` in the end, 0 for none.
         eps: of DBSCAN, how far neighbours may be apart, see `cluster_hyperplanes`.
         min_cluster: of DBSCAN, how many neighbours make a cluster.
         min_samples_leaf: fewest points of a leaf, at least 1.
-        seed: of the nets that are trained; a `train` of your own has its own.
 
     Returns:
         `dk.data.ObliqueTree` on raw inputs, flattened to (n, dim): `predict`,
@@ -86,8 +87,8 @@ def oblique_tree(
 
     Raises:
         TypeError: `net` is no model of this library.
-        ValueError: no DLGN of dense layers, shapes that do not fit, or an argument
-            out of range.
+        ValueError: no DLGN of dense layers, shapes that do not fit, an argument out
+            of range, or levels to train without a `train`.
 
     Example:
         >>> import dlgn_keras as dk
@@ -109,6 +110,12 @@ def oblique_tree(
         )
     if train_levels is not None:
         check_count("train_levels", train_levels)
+        if train_levels > 1 and train is None:
+            raise ValueError(
+                "`train` must make the nets of the levels below the root, such as "
+                "dk.training.node_trainer(net). "
+                f"Received: train=None with train_levels={train_levels}."
+            )
     if refine:
         check_count("refine", refine)
     root = hyperplanes(check_model(net))
@@ -117,7 +124,7 @@ def oblique_tree(
         z,
         x,
         y,
-        node_trainer(net, seed=seed) if train is None else train,
+        train,
         depth if train_levels is None else train_levels,
         choose,
         eps,
@@ -165,7 +172,7 @@ def _grow(
     if node >= len(planes) or few or np.all(y == y[0]):
         return
     level = (node + 1).bit_length()  # the root's is 1
-    if 1 < level <= growing.train_levels:
+    if growing.train is not None and 1 < level <= growing.train_levels:
         net = growing.train(growing.x[here], y)
         candidates = hyperplanes(check_model(net))
     plane = _choose(growing, growing.z[here], y, candidates)
@@ -219,3 +226,130 @@ def _on_raw_inputs(tree: ObliqueTree, net: GatedModel) -> ObliqueTree:
     return ObliqueTree(
         tree.normals * scale, tree.biases + tree.normals @ offset, tree.leaf_labels
     )
+
+
+class Clusters(NamedTuple):
+    """Clusters of hyperplanes, the largest first.
+
+    normals: (clusters, dim) of their centres; (normal, offset) is a unit vector.
+    offsets: (clusters,). sizes: (clusters,) numbers of members.
+    labels: (planes,) the cluster of each hyperplane, -1 for none.
+    """
+
+    normals: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    labels: np.ndarray
+
+
+def cluster_hyperplanes(
+    planes: Hyperplanes, eps: float = 0.2, min_cluster: int = 2
+) -> Clusters:
+    """Cluster hyperplanes by DBSCAN, a hyperplane and its negative being the same.
+
+    The distance is that of `distances(planes, with_offset=True)`. The centre of a
+    cluster is the unit vector c with the largest sum of (c . u)^2 over its members
+    u = (normal, offset) / |(normal, offset)|: their mean direction, free of signs.
+
+    Args:
+        planes: what `hyperplanes` returned.
+        eps: how far neighbours may be apart, above 0; 0.1 to 0.3 in the paper.
+        min_cluster: how many hyperplanes, itself among them, must lie within `eps`
+            of one for a cluster to grow from it (DBSCAN's `min_samples`).
+
+    Returns:
+        Clusters; of equal size, the tighter first.
+
+    Raises:
+        ValueError: an argument out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> normals = np.array([[1.0, 0.01], [-2, 0], [0, 3], [1, 1]])
+        >>> found = cluster_hyperplanes(Hyperplanes(normals, *np.zeros((3, 4))))
+        >>> found.sizes.tolist(), found.labels.tolist()
+        ([2], [0, 0, -1, -1])
+
+    Reference: "Deep Networks Learn Features From Local Discontinuities in the
+    Label Function" (ICLR 2025), DLGN-DT; scikit-learn's DBSCAN.
+    """
+    from sklearn.cluster import DBSCAN
+
+    if not (isinstance(eps, int | float) and 0 < eps < np.inf):
+        raise ValueError(f"`eps` must be above 0. Received: eps={eps!r}.")
+    check_count("min_cluster", min_cluster)
+    dim = planes.normals.shape[1]
+    if not len(planes.normals):
+        none = np.zeros(0, int)
+        return Clusters(np.zeros((0, dim)), np.zeros(0), none, none)
+    apart = distances(planes, with_offset=True)
+    model = DBSCAN(eps=float(eps), min_samples=min_cluster, metric="precomputed")
+    found = model.fit(apart).labels_
+    vectors = np.concatenate([planes.normals, planes.offsets[:, None]], axis=1)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-300)
+    centres, order = [], []
+    for k in range(found.max() + 1):
+        members = vectors[found == k]
+        singular, directions = np.linalg.svd(members, full_matrices=False)[1:]
+        centres.append(directions[0])
+        # The share of the members along their mean direction: 1 if they all agree.
+        order.append((-len(members), -(singular[0] ** 2) / len(members), k))
+    ranks = [k for *_, k in sorted(order)]
+    return _sorted(np.array(centres).reshape(-1, dim + 1), found, ranks)
+
+
+def _sorted(centres: np.ndarray, found: np.ndarray, ranks: list[int]) -> Clusters:
+    """Return the clusters in a new order."""
+    place: dict[Any, int] = {k: rank for rank, k in enumerate(ranks)}
+    labels = np.array([place.get(int(k), -1) for k in found])
+    sizes = np.array([int((found == k).sum()) for k in ranks], int)
+    centres = centres[ranks]
+    return Clusters(centres[:, :-1], centres[:, -1], sizes, labels)
+
+
+def affine_fits(x: np.ndarray, y: np.ndarray, planes: np.ndarray) -> np.ndarray:
+    """Return how well a hyperplane and an affine map on each side explain labels.
+
+    For each candidate (a . x + c = 0) the one-hot labels are fitted by least squares
+    with one affine map on either side; the score is the explained share of their
+    sum of squares about the mean, 0 to 1. Across a discontinuity two maps do better
+    than one, and what is left on either side of a tree's root is a simpler tree: so
+    the root of a (sub)tree scores above the nodes below it.
+
+    Args:
+        x: (n, dim) points of the node.
+        y: (n,) class numbers, of two classes at least.
+        planes: (candidates, dim + 1), normal and offset of each.
+
+    Returns:
+        (candidates,) float64.
+    """
+    ones = np.ones((len(x), 1), np.float32)
+    points = np.concatenate([x.astype(np.float32), ones], axis=1)
+    targets = (y[:, None] == np.unique(y)).astype(np.float32)
+    targets -= targets.mean(axis=0)
+    gram, moment = _sums(points, targets)
+    # Near-singular sides are common: few points, or points on a line.
+    ridge = 1e-4 * np.trace(gram) / len(gram) / len(x)
+    total = float((targets**2).sum())
+    scores = np.zeros(len(planes))
+    for k, plane in enumerate(planes.astype(np.float32)):
+        right = points @ plane > 0
+        smaller = right if 2 * right.sum() < len(right) else ~right
+        there = _sums(points[smaller], targets[smaller])
+        scores[k] = _explained(*there, ridge * smaller.sum()) + _explained(
+            gram - there[0], moment - there[1], ridge * (~smaller).sum()
+        )
+    return scores / total
+
+
+def _sums(points: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    both = points.T @ np.concatenate([points, targets], axis=1)
+    both = both.astype(np.float64)
+    return both[:, : points.shape[1]], both[:, points.shape[1] :]
+
+
+def _explained(gram: np.ndarray, moment: np.ndarray, ridge: float) -> float:
+    """Return the sum of squares that a least-squares fit explains."""
+    padded = gram + (ridge + 1e-12) * np.eye(len(gram))
+    return float((moment * np.linalg.solve(padded, moment)).sum())

@@ -1,4 +1,4 @@
-"""Nets for the nodes below a root: a door to training, opened when it is used."""
+"""node_trainer: trains the nets of an oblique tree's nodes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,8 @@ import numpy as np
 
 from dlgn_keras.data import Dataset, Preprocessing
 from dlgn_keras.models import GatedModel
+from dlgn_keras.training.fitting import fit
+from dlgn_keras.training.recipe import Recipe
 
 Train = Callable[[np.ndarray, np.ndarray], GatedModel]
 STEPS_AN_EPOCH = 10  # as in the paper, whatever the number of points
@@ -17,23 +19,23 @@ EPOCHS = 200
 def node_trainer(net: GatedModel, recipe: Any = None, seed: int = 0) -> Train:
     """Return `train(x, y)`, which makes and trains a new net of the kind of `net`.
 
+    For `dk.interpret.oblique_tree(..., train=...)`.
+
     Args:
-        net: whose input, classes and preprocessing the new ones have.
-        recipe: `dk.training.Recipe` of the new nets; its data and seed are not
-            looked at, and a batch is a tenth of the points. None: the skeleton and
-            gates of `net`, by Adam at rate 0.005 for 200 epochs.
-        seed: of the first net; each further one takes the next.
+        net: the new nets have its input, classes and preprocessing.
+        recipe: `dk.training.Recipe` of the new nets; its data and seed are ignored,
+            and a batch is a tenth of the points. None: the skeleton and gates of
+            `net`, by Adam at rate 0.005 for 200 epochs.
+        seed: of the first net; each further net takes the next seed.
 
     Example:
         >>> import numpy as np, dlgn_keras as dk
         >>> net = dk.DLGN(dk.skeletons.fc(2, 4), (2,), num_classes=2)
         >>> recipe = dk.training.Recipe(skeleton="fc:depth=1,width=3", epochs=1)
         >>> x = np.random.default_rng(0).normal(size=(64, 2))
-        >>> dk.interpret.node_trainer(net, recipe)(x, x[:, 0] > 0).family
+        >>> dk.training.node_trainer(net, recipe)(x, x[:, 0] > 0).family
         'dlgn'
     """
-    from dlgn_keras.training import fit
-
     chosen = _own_recipe(net) if recipe is None else recipe
     made = 0
 
@@ -61,10 +63,8 @@ def node_trainer(net: GatedModel, recipe: Any = None, seed: int = 0) -> Train:
     return train
 
 
-def _own_recipe(net: GatedModel) -> Any:
+def _own_recipe(net: GatedModel) -> Recipe:
     """Return a recipe that builds the twin of a DLGN."""
-    from dlgn_keras.training import Recipe
-
     fields = ("gate", "beta", "gate_scale", "value_input", "gate_order", "shallow")
     fields = (*fields, "gating_bias", "value_bias")
     options = {name: net.arguments[name] for name in fields}
