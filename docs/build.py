@@ -33,6 +33,7 @@ HERE = Path(__file__).resolve().parent
 FIELD = re.compile(r"^(?P<names>[a-z_]\w*(?:, [a-z_]\w*)*): (?P<text>\S.*)$")
 LINK = re.compile(r'(?P<before><(?:a|img)\b[^>]*?(?:href|src)=")(?P<to>[^"]+)')
 COLOUR = re.compile(r"\x1b\[[\d;]*m")  # of a terminal
+FORMULA = re.compile(r"\$\$?([^$]+)\$\$?")
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 NAME = re.compile(r"<code>dk\.(?P<name>\w+(?:\.\w+)*)(?P<rest>[^<]*)</code>")
 
@@ -100,7 +101,10 @@ def notebook(source: str) -> str:
     parts = []
     for cell in json.loads(source)["cells"]:
         text = "".join(cell["source"])
-        parts.append(text if cell["cell_type"] == "markdown" else _fenced(text))
+        if cell["cell_type"] == "markdown":
+            parts.append(FORMULA.sub(r"`\1`", text))  # TeX would need a network
+        else:
+            parts.append(_fenced(text))
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if "image/png" in data:

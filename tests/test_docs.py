@@ -136,7 +136,7 @@ def test_every_page_leads_to_the_guide_and_the_reference(site):
 def test_a_notebook_is_a_page_with_its_outputs():
     """Its text, code, printed lines and pictures, terminal colours taken out."""
     cells = [
-        {"cell_type": "markdown", "source": ["# Title\n", "text"]},
+        {"cell_type": "markdown", "source": ["# Title\n", "$x$ is"]},
         {
             "cell_type": "code",
             "source": ["print(1)"],
@@ -147,7 +147,7 @@ def test_a_notebook_is_a_page_with_its_outputs():
         },
     ]
     assert docs.notebook(json.dumps({"cells": cells})) == (
-        "# Title\ntext\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n\n"
+        "# Title\n`x` is\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n\n"
         '<img alt="" src="data:image/png;base64,AAAA">'
     )
 
