@@ -92,6 +92,10 @@ class BaseModel(keras.Model):
         """The input of the value network: the "input" itself or all "ones"."""
         return self._parts.arguments.get("value_input", "input")
 
+    def source_site(self, name: str) -> str:
+        """Return the site whose pre-activations make the gates of site `name`."""
+        return name
+
     def raw_inputs(self, x: Any) -> np.ndarray:
         """Return raw inputs as an array; raise a ValueError if they do not fit."""
         return check_inputs(x, self.input_shape[1:])
@@ -334,10 +338,6 @@ class GatedModel(BaseModel):
 
     def _make_gating_network(self) -> keras.Model:
         raise NotImplementedError("A family defines its gating network.")
-
-    def source_site(self, name: str) -> str:
-        """Return the site whose pre-activations make the gates of site `name`."""
-        return name
 
     def parameters(self, network: str | bool = True) -> Any:
         """Return {stage: kernel, bias and folded batch norm} of one network.

@@ -35,7 +35,7 @@ def remove_parts(folder: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
-    write_atomically(path, lambda part: part.write_text(text))
+    write_atomically(path, lambda part: part.write_text(text, "utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:

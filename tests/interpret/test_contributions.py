@@ -1,5 +1,8 @@
 """Contributions add up to the logit, and each is the sum of its paths."""
 
+import warnings
+
+import foreign
 import numpy as np
 import oracle
 import pytest
@@ -12,6 +15,7 @@ from transposed_oracle import Folded, Forward, ValueWalk, array
 import dlgn_keras as dk
 from dlgn_keras import interpret, paths
 from dlgn_keras.data import Preprocessing
+from dlgn_keras.interpret import attributions
 from dlgn_keras.interpret.attributions import input_gradients
 from dlgn_keras.skeletons import AveragePool, Conv, Dense, Flatten, GlobalPool, Residual
 
@@ -303,3 +307,63 @@ def test_a_bad_target_is_refused(rng, target, message):
 def test_another_kind_of_model_is_refused():
     with pytest.raises(TypeError, match="`net` must be a"):
         interpret.explain(object(), np.ones((1, 4)))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("everything", {}),
+        ("shared", {"family": "dlgn"}),
+        ("sequence", {"gate": "soft"}),
+        ("hub", {"family": "dlgn", "value_input": "ones"}),
+    ],
+)
+def test_twins_of_keras_models_are_explained_and_a_flipped_one_otherwise(
+    rng, name, options
+):
+    model = foreign.build(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of average in place of max pooling
+        twin = dk.disentangle(model, **options)
+    x = foreign.examples(rng, model)[:2]
+    found = interpret.explain(twin, x, 1)
+    z, gates = twin.value_inputs(x), twin.gates(x)
+    assert_close(found.logits, tiny.value_forward(twin, z, gates))
+    at_zero = tiny.value_forward(twin, 0 * z, gates)[:, 1]
+    assert_close(found.bias, at_zero)
+    # A row of A by differences: exact, whatever the step, in an affine network.
+    for entry in list(np.ndindex(*z.shape[1:]))[:3]:
+        moved = z.copy()
+        moved[(slice(None), *entry)] = 0
+        part = found.logits[:, 1] - tiny.value_forward(twin, moved, gates)[:, 1]
+        assert_close(found.contributions[(slice(None), *entry)], part)
+    assert np.abs(found.contributions).max() > 1e-3
+    at_gates = interpret.gate_contributions(twin, x, 1)
+    assert {site: c.shape[1:] for site, c in at_gates.items()} == dict(twin.sites)
+    for site, values in gates.items():
+        unit = np.unravel_index(np.abs(at_gates[site][0]).argmax(), values.shape[1:])
+        closed = {**gates, site: values.copy()}
+        closed[site][(slice(None), *unit)] = 0
+        part = found.logits[:, 1] - tiny.value_forward(twin, z, closed)[:, 1]
+        assert_close(at_gates[site][(slice(None), *unit)], part)
+    assert max(np.abs(c).max() for c in at_gates.values()) > 1e-3
+    foreign.flip(twin.value_network)  # and the compiled function follows
+    assert distance(interpret.explain(twin, x, 1).logits, found.logits) > 1e-4
+
+
+def test_attributions_and_local_filters_take_twins_of_keras_models(rng):
+    model = foreign.build("everything")
+    twin = dk.disentangle(model)
+    x = foreign.examples(rng, model)[:2]
+    zero = attributions.baseline(twin)
+    assert np.abs(twin.preprocessed(zero[None])).max() < 1e-6
+    assert np.abs(zero).max() > 1e-2
+    target = np.array([0, 1])
+    for method in attributions.METHODS.values():
+        assert method(twin, x, target).shape == x.shape
+    for site in ("prelu", "leaky"):
+        units = interpret.local_filters(twin, x[0], site, (1, 2))
+        q = twin.pre_activations(x[:1])[site][0, 1, 2]
+        z = twin.preprocessed(x[:1])[0]
+        assert_close((units.rows * z).sum((1, 2, 3)) + units.offset, q)
+        assert np.abs(units.rows).max() > 1e-3

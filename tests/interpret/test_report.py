@@ -6,8 +6,10 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 
+import foreign
 import numpy as np
 import pytest
 import tiny
@@ -156,8 +158,8 @@ def test_names_are_those_of_what_a_model_was_trained_on(tmp_path):
 
 
 def test_a_broken_run_leaves_no_page(rng, tmp_path, monkeypatch):
-    module = interpret.report.__globals__
-    monkeypatch.setattr(module["Page"], "render", lambda self: 1 / 0)
+    module = sys.modules[interpret.report.__module__]
+    monkeypatch.setattr(module, "render", lambda **_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         interpret.report(
             build("dnn"), rng.uniform(size=(1, 8, 8, 3)), tmp_path / "p.html"
@@ -304,3 +306,24 @@ def test_bad_arguments_are_refused(tmp_path, arguments, error, message):
     given = {"images": [np.ones((8, 8, 3))], "out": tmp_path / "p.html"} | arguments
     with pytest.raises(error, match=message):
         interpret.report(build("dnn"), **given)
+
+
+def test_the_page_of_a_keras_models_twin_has_no_paths_and_the_top_gates(rng, tmp_path):
+    twin = dk.disentangle(foreign.build("everything"))
+    x = rng.uniform(size=(1, *twin.input_shape[1:]))
+    out = interpret.report(twin, x, tmp_path / "page.html", twin=twin)
+    page = out.read_text("utf-8")
+    assert "Paths are followed on a skeleton" in page
+    assert "Local filters of the gates with the largest contributions" in page
+    read, found = Reader(page), interpret.explain(twin, x)
+    assert set(read.data["numbers"]) == {"0/DGN", "0/twin DGN"}
+    numbers = read.data["numbers"]["0/DGN"]
+    assert numbers["logit"] == pytest.approx(found.logits.max(), rel=1e-5)
+    made = interpret.gate_contributions(twin, x)
+    # Poolings select within windows: their gates have no filter of their own.
+    made = {site: made[site] for site in made if site not in ("pool", "global")}
+    made.pop("conv_relu6_saturated")
+    largest = max(made, key=lambda site: np.abs(made[site]).max())
+    unit = np.unravel_index(np.abs(made[largest][0]).argmax(), made[largest].shape[1:])
+    shown = [im["alt"] for im in read.images if im["alt"].startswith("Local filter")]
+    assert f"gate {largest} {','.join(map(str, unit))}:" in shown[0]

@@ -1,14 +1,15 @@
-"""Pictures as text: maps as data addresses, paths as SVG."""
+"""Pictures for the page: maps as data addresses, paths as coordinates."""
 
 import base64
-import html
 import io
+from typing import Any
 
 import numpy as np
 
 from dlgn_keras.interpret.plots.diagrams import heights_of, layers_of
-from dlgn_keras.interpret.plots.style import AMOUNT, COLOURS, SIGNED, as_picture, limit
+from dlgn_keras.interpret.plots.style import as_picture, limit
 from dlgn_keras.interpret.top_paths import TopPaths
+from dlgn_keras.tools.palette import AMOUNT, BLUE, ORANGE, SIGNED
 
 COLUMN, MARGIN = 130, 70
 
@@ -47,44 +48,36 @@ def _coloured(values: np.ndarray, name: str) -> str:
     return png(colormaps[name](np.nan_to_num(np.clip(values, 0, 1)), bytes=True))
 
 
-def path_diagram(top: TopPaths, label: str) -> str:
-    """Return the top paths as an SVG picture; hovering a line names its path."""
+def path_diagram(top: TopPaths, label: str) -> dict[str, Any]:
+    """Return the lines, dots and layers of a picture of top paths."""
     layers, heights = layers_of(top), heights_of(top)
     tall = 60 + 26 * max(len(top.paths), 4)
-    wide = 2 * MARGIN + COLUMN * (len(layers) - 1)
     largest = max((abs(path.contribution) for path in top.paths), default=1.0)
 
     def place(name: str, unit: tuple[int, ...]) -> tuple[float, float]:
         x = MARGIN + COLUMN * layers.index(name)
-        return x, 20 + (tall - 60) * (1 - heights[name, unit])
+        return x, round(20 + (tall - 60) * (1 - heights[name, unit]), 1)
 
-    lines, dots = [], []
-    for rank, path in reversed(list(enumerate(top.paths, start=1))):
-        points = " ".join("{:.1f},{:.1f}".format(*place(*unit)) for unit in path.units)
-        positive = path.contribution > 0
-        dash = "" if positive else ' stroke-dasharray="7 4"'
-        width = 1.5 + 4 * abs(path.contribution) / largest
-        told = html.escape(f"path {rank}: {path.contribution:+.4g}")
-        lines.append(
-            f'<polyline points="{points}" fill="none" tabindex="0" '
-            f'stroke="{COLOURS[1] if positive else COLOURS[0]}" '
-            f'stroke-width="{width:.1f}"{dash}><title>{told}</title></polyline>'
-        )
-    for name, unit in heights:
-        x, y = place(name, unit)
-        index = ",".join(map(str, unit))
-        dots.append(
-            f'<circle cx="{x}" cy="{y:.1f}" r="4"><title>{html.escape(name)} {index}'
-            f'</title></circle><text x="{x}" y="{y - 8:.1f}">{index}</text>'
-        )
-    names = [
-        f'<text class="layer" x="{MARGIN + COLUMN * k}" y="{tall - 10}">'
-        f"{html.escape(name)}</text>"
-        for k, name in enumerate(layers)
+    lines = [
+        {
+            "points": " ".join("{},{}".format(*place(*unit)) for unit in path.units),
+            "colour": ORANGE if path.contribution > 0 else BLUE,
+            "dashed": path.contribution <= 0,
+            "width": round(1.5 + 4 * abs(path.contribution) / largest, 1),
+            "title": f"path {rank}: {path.contribution:+.4g}",
+        }
+        for rank, path in enumerate(top.paths, start=1)
     ]
-    return (
-        f'<svg role="img" aria-label="{html.escape(label)}" '
-        f'viewBox="0 0 {wide} {tall}" width="{wide}" height="{tall}">'
-        + "".join(lines + dots + names)
-        + "</svg>"
-    )
+    dots = []
+    for name, unit in heights:
+        (x, y), index = place(name, unit), ",".join(map(str, unit))
+        title = f"{name} {index}"
+        dots.append({"x": x, "y": y, "above": y - 8, "index": index, "title": title})
+    return {
+        "label": label,
+        "wide": 2 * MARGIN + COLUMN * (len(layers) - 1),
+        "tall": tall,
+        "lines": lines[::-1],
+        "dots": dots,
+        "layers": [(name, MARGIN + COLUMN * k) for k, name in enumerate(layers)],
+    }

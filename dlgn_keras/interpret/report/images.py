@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dlgn_keras.models import GatedModel
+from dlgn_keras.models import BaseModel
 
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I", "F")
 
@@ -21,7 +21,7 @@ class LoadedImage(NamedTuple):
     notes: tuple[str, ...]
 
 
-def load_image(path: str | os.PathLike, net: GatedModel) -> LoadedImage:
+def load_image(path: str | os.PathLike, net: BaseModel) -> LoadedImage:
     """Read an image file as a raw input of a model.
 
     Rotated as its EXIF tag says, transparency laid on white, converted to grey or
@@ -65,7 +65,7 @@ def load_image(path: str | os.PathLike, net: GatedModel) -> LoadedImage:
     picture = _flatten(picture, shape[-1], notes)
     picture = _fit(picture, shape[1], shape[0], notes)
     values = np.asarray(picture, np.float32).reshape(shape)
-    preprocessing = net.preprocessing
+    preprocessing = getattr(net, "preprocessing", None)
     limits = getattr(preprocessing, "raw_range", None) or (0.0, 255.0)
     low, high = limits
     return LoadedImage(low + values / 255 * (high - low), tuple(notes))

@@ -2,43 +2,57 @@
 
 import os
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dlgn_keras.interpret.contributions import Explanation, check_target, explain
-from dlgn_keras.interpret.nodes import check_model
+from dlgn_keras.interpret.contributions import (
+    Explanation,
+    Model,
+    check_net,
+    check_target,
+    explain,
+    gate_contributions,
+)
+from dlgn_keras.interpret.filters import GateFilters, spectrum
+from dlgn_keras.interpret.local import AffineUnits, local_filters
 from dlgn_keras.interpret.plots.style import as_grid, as_map
 from dlgn_keras.interpret.report import drawing
-from dlgn_keras.interpret.report.gates import gate_cards, gate_maps
 from dlgn_keras.interpret.report.images import LoadedImage, load_image
-from dlgn_keras.interpret.report.page import Page, Percent, still, table, text
 from dlgn_keras.interpret.top_paths import TopPaths, top_paths
 from dlgn_keras.models import GatedModel
+from dlgn_keras.tools.files import write_text
 from dlgn_keras.tools.messages import check_count
+from dlgn_keras.tools.numbers import softmax
 
 MOST_CLASSES = 10
+MOST_CARDS = 12
+Unit = tuple[str, tuple[int, ...]]
 
 
 def report(
-    net: GatedModel,
+    net: Model,
     images: Sequence[Any],
     out: str | os.PathLike,
-    twin: GatedModel | None = None,
+    twin: Model | None = None,
     class_names: Sequence[str] | None = None,
     target: Any = None,
     num_paths: int = 8,
     name: str | None = None,
 ) -> Path:
-    """Write a page with everything that is exact about a model's answers.
+    """Write a page that takes a model's answers apart, every number exact.
 
     For each image: the logits, signed contribution maps (the twin's beside), the
     top paths from the input as a diagram, the gates of each layer, and the filters
-    and spectra of the gates on those paths. The page loads nothing from a network.
+    and spectra of the gates on those paths. Twins of Keras models have no skeleton to
+    follow paths on: the page shows the gates with the largest contributions. The page
+    loads nothing from a network.
 
     Args:
-        net: the model to explain.
+        net: the model to explain: a DNN, DGN or DLGN, or a twin that `dk.disentangle`
+            made.
         images: image files, or raw inputs as arrays (*input_shape).
         out: the .html file to write; it appears whole or not at all.
         twin: a model of the same input and classes to stand beside, such as the DNN
@@ -66,7 +80,7 @@ def report(
         'page.html'
         >>> folder.cleanup()
     """
-    net, out = check_model(net), Path(out)
+    net, out = check_net(net), Path(out)
     check_count("num_paths", num_paths)
     _check_fits(net, twin, class_names)
     if not len(images):
@@ -78,39 +92,53 @@ def report(
     names = [str(name) for name in class_names or range(net.num_classes)]
     targets = check_target(target, len(x), net.num_classes)
     found = explain(net, x, targets)
-    models = {net.family.upper(): (net, found)}
+    answers = {net.family.upper(): found}
     if twin is not None:
         label = twin.family.upper()
-        label = label if label not in models else f"twin {label}"
-        models[label] = (twin, explain(twin, x, found.target))
-    page = Page(f"{name or net.name}: what its answers are made of", _intro(net, found))
-    for i, image in enumerate(loaded):
-        given = images[i]
-        title = (
-            Path(given).name if isinstance(given, str | os.PathLike) else f"input {i}"
+        label = label if label not in answers else f"twin {label}"
+        answers[label] = explain(twin, x, found.target)
+    data: dict[str, Any] = {"maps": {}, "numbers": {}}
+    sections = []
+    for i, (given, image) in enumerate(zip(images, loaded, strict=True)):
+        file = isinstance(given, str | os.PathLike)
+        what = int(found.target[i])
+        top = None
+        if isinstance(net, GatedModel):
+            top = top_paths(net, x[i], what, num_paths, include_bias=False)
+            data["numbers"][f"{i}/paths"] = [path.contribution for path in top.paths]
+        sections.append(
+            {
+                "title": Path(given).name if file else f"input {i}",
+                "notes": image.notes,
+                "answers": _answers(i, answers, names),
+                "sums": _sums(i, answers, names, data),
+                "input": _still(
+                    drawing.picture(x[i]), f"input {i} as the model sees it", "input"
+                ),
+                "maps": _maps(i, answers, names, data),
+                "paths": top and _paths(top, names),
+                "gates": _gates(net, x[i]),
+                "cards": _cards(net, x[i], what, top),
+            }
         )
-        page.add(f'<section id="image-{i}"><h2>{text(title)}</h2>')
-        if image.notes:
-            page.add(
-                f'<p class="quiet">The file was {text("; ".join(image.notes))}.</p>'
-            )
-        _answers(page, i, models, names)
-        _maps(page, i, x[i], models, names)
-        top = top_paths(net, x[i], int(found.target[i]), num_paths, include_bias=False)
-        _paths(page, i, top, names)
-        page.add(*gate_maps(net, x[i]), *gate_cards(net, x[i], top), "</section>")
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(page.render(), encoding="utf-8")
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    title = f"{name or net.name}: what its answers are made of"
+    page = render(title=title, intro=_intro(net, found), images=sections, data=data)
+    write_text(out, page)
     return out
 
 
-def _check_fits(net: GatedModel, twin: Any, class_names: Any) -> None:
+def render(**context: Any) -> str:
+    """Return the page: `page.html` filled in, all text escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    template = resources.files(__package__).joinpath("page.html")
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    return environment.from_string(template.read_text("utf-8")).render(context)
+
+
+def _check_fits(net: Model, twin: Any, class_names: Any) -> None:
     if twin is not None:
-        check_model(twin)
+        check_net(twin)
         for name in ("input_shape", "num_classes"):
             ours, theirs = getattr(net, name), getattr(twin, name)
             if ours != theirs:
@@ -125,7 +153,7 @@ def _check_fits(net: GatedModel, twin: Any, class_names: Any) -> None:
         )
 
 
-def _load(image: Any, net: GatedModel) -> LoadedImage:
+def _load(image: Any, net: Model) -> LoadedImage:
     if isinstance(image, str | os.PathLike):
         return load_image(image, net)
     raw, shape = np.asarray(image), tuple(net.input_shape[1:])
@@ -137,10 +165,15 @@ def _load(image: Any, net: GatedModel) -> LoadedImage:
     return LoadedImage(raw, ())
 
 
-def _intro(net: GatedModel, found: Explanation) -> list[str]:
+def _intro(net: Model, found: Explanation) -> list[str]:
     sites = f"{len(net.sites)} gated layers, gates: {net.gate_mode}"
+    kind = f"A {net.family.upper()}"
+    if isinstance(net, GatedModel):
+        kind += f" on the skeleton {net.skeleton.name!r}"
+    else:
+        kind += " made of a Keras model"
     intro = [
-        f"A {net.family.upper()} on the skeleton {net.skeleton.name!r}: {sites}.",
+        f"{kind}: {sites}.",
         "Every number here is exact: at the gates of an image the value network is an "
         "affine map, so contributions and bias add up to the logit.",
     ]
@@ -152,93 +185,151 @@ def _intro(net: GatedModel, found: Explanation) -> list[str]:
     return intro
 
 
-def _answers(page: Page, i: int, models: dict, names: list[str]) -> None:
-    """Add a table of logits and the sum that each explained logit is."""
-    heads, rows = ["class"], [[name] for name in names]
-    for label, (_, found) in models.items():
+def _answers(i: int, answers: dict[str, Explanation], names: list[str]) -> tuple:
+    """Return caption, heads and rows of the table of the largest logits."""
+    heads, rows = ["class"], [[_cell(name)] for name in names]
+    for label, found in answers.items():
         logits = found.logits[i].astype(float)
-        odds = np.exp(logits - logits.max())
         heads += [f"{label} logit", f"{label} probability"]
-        for row, logit, part in zip(rows, logits, odds / odds.sum(), strict=True):
-            row += [float(logit), Percent(part)]
-    rows.sort(key=lambda row: -float(row[1]))
-    page.add(
-        "<h3>Answer</h3>",
-        table(
-            f"The {min(MOST_CLASSES, len(rows))} largest logits",
-            heads,
-            rows[:MOST_CLASSES],
-        ),
-    )
-    for label, (_, found) in models.items():
-        target = int(found.target[i])
-        total, bias = float(found.contributions[i].sum()), float(found.bias[i])
-        logit = float(found.logits[i, target])
-        page.numbers[f"{i}/{label}"] = {
+        for row, logit, share in zip(rows, logits, softmax(logits), strict=True):
+            row += [_cell(float(logit)), _cell(float(share), f"{share:.2%}")]
+    rows.sort(key=lambda row: -row[1]["value"])
+    rows = rows[:MOST_CLASSES]
+    return f"The {len(rows)} largest logits", heads, rows
+
+
+def _sums(i: int, answers: dict, names: list[str], data: dict) -> list[dict]:
+    """Return the sum that each explained logit is."""
+    found = []
+    for label, answer in answers.items():
+        target = int(answer.target[i])
+        numbers = {
             "target": target,
-            "logit": logit,
-            "contributions": total,
-            "bias": bias,
+            "logit": float(answer.logits[i, target]),
+            "contributions": float(answer.contributions[i].sum()),
+            "bias": float(answer.bias[i]),
         }
-        page.add(
-            f"<p>{text(label)}: contributions {total:+.4f} and bias {bias:+.4f} make "
-            f"the logit {logit:+.4f} of {text(names[target])}.</p>"
-        )
+        data["numbers"][f"{i}/{label}"] = numbers
+        found.append({**numbers, "label": label, "name": names[target]})
+    return found
 
 
-def _maps(page: Page, i: int, image: Any, models: dict, names: list[str]) -> None:
-    page.add(
-        "<h3>Contributions</h3>",
-        '<p class="quiet key"><span style="background:#b2182b"></span> adds to the '
-        'logit, <span style="background:#2166ac"></span> takes from it, white is zero; '
-        "each map has its own scale. Point at a place, or move with the arrow keys, to "
-        "read its value.</p>",
-        '<div class="row">',
-        still(
-            drawing.picture(image), f"input {i} as the model sees it", "input", "large"
-        ),
-    )
-    for label, (_, found) in models.items():
+def _maps(i: int, answers: dict, names: list[str], data: dict) -> list[dict]:
+    """Return the contribution maps; their values show when one points at them."""
+    maps = []
+    for label, found in answers.items():
         signed = as_map(found.contributions[i])
         bound = float(np.nanmax(np.abs(signed)))
         row, column = np.unravel_index(np.nanargmax(np.abs(signed)), signed.shape)
-        what = names[int(found.target[i])]
+        what, key = names[int(found.target[i])], f"{i}/{label}"
         alt = (
             f"Signed contributions of {label} to {what}: the largest is "
             f"{signed[row, column]:+.3g} at row {row}, column {column}."
         )
         caption = f"{label}, {what}: from {-bound:.3g} (blue) to {bound:.3g} (red)"
-        source = drawing.signed_map(signed)
-        page.add(page.map(f"{i}/{label}", source, as_grid(signed), alt, caption))
-    page.add("</div>")
-
-
-def _paths(page: Page, i: int, top: TopPaths, names: list[str]) -> None:
-    what = names[top.target]
-    page.numbers[f"{i}/paths"] = [path.contribution for path in top.paths]
-    label = f"Diagram of the {len(top.paths)} largest paths to {what}; see the table."
-    rows = [
-        [
-            rank,
-            path.contribution,
-            path.bundle,
-            " → ".join(
-                f"{name} {','.join(map(str, unit))}" for name, unit in path.units
-            ),
+        data["maps"][key] = [
+            [None if v != v else float(f"{v:.6g}") for v in row] for row in signed
         ]
-        for rank, path in enumerate(top.paths, start=1)
-    ]
-    page.add(
-        "<h3>Top paths</h3>",
-        f"<p>The {len(top.paths)} largest of all paths from the input carry "
-        f"{100 * top.share:.3g} % of the logit and "
-        f"{100 * top.magnitude_share:.3g} % of the magnitude of all its paths. Solid "
-        "orange adds, dashed blue takes away; a unit is named by its channel, or its "
-        "row, column and channel.</p>",
-        f'<div class="scroll">{drawing.path_diagram(top, label)}</div>',
-        table(
-            "A bundle is the sum over all paths with the same weights.",
-            ["rank", "contribution", "bundle", "path"],
-            rows,
-        ),
+        maps.append({**_still(drawing.signed_map(signed), alt, caption), "key": key})
+    return maps
+
+
+def _paths(top: TopPaths, names: list[str]) -> dict[str, Any]:
+    what = names[top.target]
+    label = f"Diagram of the {len(top.paths)} largest paths to {what}; see the table."
+    rows = []
+    for rank, path in enumerate(top.paths, start=1):
+        units = " → ".join(f"{site} {','.join(map(str, u))}" for site, u in path.units)
+        numbers = [_cell(path.contribution), _cell(path.bundle)]
+        rows.append([_cell(rank, str(rank)), *numbers, _cell(units)])
+    return {
+        "number": len(top.paths),
+        "share": f"{100 * top.share:.3g}",
+        "magnitude_share": f"{100 * top.magnitude_share:.3g}",
+        "diagram": drawing.path_diagram(top, label),
+        "rows": rows,
+    }
+
+
+def _gates(net: Model, x: np.ndarray) -> list[dict[str, str]]:
+    """Return one small picture per site: the mean gate at each position."""
+    figures, gates = [], net.gates(x[None])
+    for site in _activations(net):
+        grid = as_grid(gates[site][0].astype(float))
+        shown = grid.mean(-1) if grid.ndim == 3 else grid
+        share = float(gates[site].mean())
+        alt = f"Gates of {site}: {share:.0%} open on average."
+        source = drawing.amount_map(shown, 1.0)
+        figures.append(_still(source, alt, f"{site}: {share:.0%} open"))
+    return figures
+
+
+def _cards(
+    net: Model, x: np.ndarray, target: int, top: TopPaths | None
+) -> dict[str, Any] | None:
+    """Return filters and spectra of the gates on the top paths, or of the top gates."""
+    gates = _top_gates(net, x, target) if top is None else _gates_on(net, top)
+    rows: dict[Unit, AffineUnits] = {}
+    kind = "Filter" if net.has_linear_gates else "Local filter"
+    figures = []
+    for site, unit in gates[:MOST_CARDS]:
+        key = net.source_site(site), unit[:-1]
+        if key not in rows:
+            rows[key] = local_filters(net, x, key[0], key[1] or None)
+        row = rows[key].rows[unit[-1]]
+        name = f"{site} {','.join(map(str, unit))}"
+        alt = f"{kind} of gate {name}: what its pre-activation sums from the input."
+        figures.append(_still(drawing.signed_map(as_map(row)), alt, name))
+        if row.ndim == 3:
+            filters = GateFilters(row[..., None], np.zeros(1), (1, 1), (0, 0), ())
+            magnitude = spectrum(filters).magnitude[..., 0]
+            response = drawing.amount_map(np.sqrt((magnitude**2).mean(-1)))
+            alt = f"Frequency response of gate {name}."
+            figures.append(_still(response, alt, "spectrum"))
+    if not figures:
+        return None
+    where = "on these paths" if top else "with the largest contributions"
+    about = (
+        "The map from the input to the gate's pre-activation, exact for every input."
+        if net.has_linear_gates
+        else "In this family the map from the input to a gate changes with the input: "
+        "these are local, for this image's linear region only."
     )
+    heading = f"{kind}s of the gates {where}"
+    return {"heading": heading, "about": about, "figures": figures}
+
+
+def _gates_on(net: Model, top: TopPaths) -> list[Unit]:
+    """Return the gates on the paths, those of larger paths first."""
+    sites = _activations(net)
+    met = [unit for path in top.paths for unit in path.units if unit[0] in sites]
+    return list(dict.fromkeys(met))
+
+
+def _top_gates(net: Model, x: np.ndarray, target: int) -> list[Unit]:
+    """Return the gates with the largest contributions to a logit."""
+    made = gate_contributions(net, x[None], target)
+    found = []
+    for site in _activations(net):
+        values = np.abs(made[site][0])
+        for flat in np.argsort(-values, axis=None, kind="stable")[:MOST_CARDS]:
+            unit = np.unravel_index(flat, values.shape)
+            found.append((-float(values[unit]), site, tuple(int(k) for k in unit)))
+    return [(site, unit) for value, site, unit in sorted(found) if value < 0]
+
+
+def _activations(net: Model) -> list[str]:
+    """Return the sites with one gate a unit: poolings select within windows."""
+    made = {site: tuple(q.shape[1:]) for site, q in net.gating_network.output.items()}
+    return [site for site, shape in net.sites if made.get(site) == tuple(shape)]
+
+
+def _still(source: str, alt: str, caption: str) -> dict[str, str]:
+    return {"source": source, "alt": alt, "caption": caption}
+
+
+def _cell(value: str | float, text: str | None = None) -> dict[str, Any]:
+    """Return a cell of a table; numbers sort by their full value."""
+    if isinstance(value, str):
+        return {"value": None, "text": value}
+    return {"value": value, "text": text or f"{value:+.4g}"}
