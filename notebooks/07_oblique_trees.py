@@ -119,13 +119,11 @@ plt.show()
 # `oblique_tree` chooses the root among the gates' hyperplanes, splits the points by it
 # and treats both parts in the same way. `choose="fit"` takes the hyperplane that
 # explains the labels at a node best; `refine` then fits all hyperplanes to the points
-# in a few sweeps. (Without these options it follows the published procedure, which
-# trains a new DLGN at each node.)
+# in a few sweeps. (The published procedure instead trains a new DLGN at each node:
+# `train=dk.training.node_trainer(net)`.)
 
 # %%
-tree = dk.interpret.oblique_tree(
-    net, x_train, y_train, depth, choose="fit", train_levels=1, refine=10
-)
+tree = dk.interpret.oblique_tree(net, x_train, y_train, depth, choose="fit", refine=10)
 scores["tree read off"] = float((tree.predict(x_test) == y_test).mean())
 print(tree.to_text())
 
