@@ -78,6 +78,8 @@ def main(folder, backends):
     ours.mkdir()
     write(ours)
     for other in backends:
+        if other == backend:
+            continue
         wait_for(folder / other / "done")
         report = folder / f"{other}_under_{backend}.json"
         report.with_suffix(".part").write_text(json.dumps(read(folder / other)))

@@ -51,6 +51,32 @@ def pytest_addoption(parser):
     parser.addoption(
         "--seed", default="0", help="of every random draw: a number, or 'fresh' to roam"
     )
+    parser.addoption(
+        "--part",
+        default="0-1",
+        help="of each test's cases, e.g. 0.5-1: the second half",
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Keep this run's part of the cases, drawn as if by lot, of each test at least one.
+
+    By lot, as cases that stand side by side may be of one family.
+    """
+    start, end = map(float, config.getoption("--part").split("-"))
+    tests = {}
+    for item in items:
+        tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = set()
+    for name, cases in tests.items():
+        drawn = np.random.default_rng(zlib.crc32(name.encode())).permutation(len(cases))
+        first, last = (round(bound * len(cases)) for bound in (start, end))
+        first = min(first, len(cases) - 1)
+        kept.update(id(cases[k]) for k in drawn[first : max(last, first + 1)])
+    left_out = [item for item in items if id(item) not in kept]
+    if left_out:
+        config.hook.pytest_deselected(left_out)
+        items[:] = [item for item in items if id(item) in kept]
 
 
 def pytest_configure(config):

@@ -2,8 +2,9 @@
 
     python tests/matrix.py [--backends tensorflow,jax,torch] [--at-once 2] [pytest ...]
 
-Everything else goes to pytest. Ends with a verdict and each run's closing lines;
-the exit code is 1 if any run failed.
+Everything else goes to pytest. Several backends share out the cases of the tests that
+are theirs; `--backends jax` runs them all on JAX. Ends with a verdict and each run's
+closing lines; the exit code is 1 if any run failed.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -22,38 +24,49 @@ ROOT = Path(__file__).resolve().parent.parent
 BACKENDS = ("tensorflow", "jax", "torch")
 CLOSING_LINES = 12
 PRINTING = threading.Lock()
-# What has no backend in it, or starts every backend itself: once is enough, in runs of
-# their own.
-ONCE = (
-    "data",
-    "experiments",
-    "interpret/test_faithfulness.py",
-    "interpret/test_plots.py",
-    "interpret/test_report.py",
-    "interpret/test_top_paths.py",
-    "kernels/test_classifier.py",
-    "kernels/test_measures.py",
-    "kernels/test_spread.py",
-    "kernels/test_tiles.py",
-    "models/test_quantized.py",
-    "paths",
-    "presets/test_command.py",
-    "presets/test_download.py",
-    "presets/test_find.py",
-    "presets/test_push.py",
-    "skeletons",
-    "test_backends.py",
-    "test_cli.py",
-    "test_imports.py",
-    "test_wheel.py",
-    "trees",
-    "training/test_classifier.py",
-    "tuning",
-    "zoo/test_build.py",
-    "zoo/test_cards.py",
+KEEP_EVERY_PROGRAM = {
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+}
+# What is per backend: layers, models, contributions, gradients, features, training.
+# Each backend runs every test of these, and its part of every test's cases.
+EVERY = (
+    "interpret/test_contributions.py",
+    "kernels/test_features.py",
+    "kernels/test_ntk.py",
+    "layers",
+    "models/test_disentangle.py",
+    "models/test_duals.py",
+    "models/test_families.py",
+    "models/test_keras_ways.py",
+    "models/test_linearity.py",
+    "models/test_stage_fields.py",
+    "models/test_theory.py",
+    "presets/test_load.py",
+    "presets/test_weights.py",
+    "test_gates.py",
+    "training/test_augmentation.py",
+    "training/test_build.py",
+    "training/test_captured.py",
+    "training/test_devices.py",
+    "training/test_fit.py",
+    "training/test_many.py",
+    "training/test_optimizers.py",
+    "training/test_resume.py",
+    "training/test_trainer.py",
 )
-DOCS = ("test_docs.py", "test_doctests.py", "test_notebooks.py")
-ONCE_ON = ("jax", "torch", "tensorflow")  # the first of these there is
+# What only some backends can do, or what was made for one: {backend: files}.
+ALONE = {
+    "tensorflow": ("models/test_export.py", "models/test_onnx.py"),
+    "jax": ("kernels/test_spread.py", "training/test_cuda.py"),
+    "torch": ("models/test_onnx.py",),
+}
+# Of the cases, by how soon a backend is done with one: JAX compiles eager calls too.
+SHARES = {"tensorflow": 2, "jax": 1, "torch": 3}
+DOCS = ("test_docs.py", "test_doctests.py", "test_notebooks.py", "test_readme.py")
+# What is left runs once, on the first of these there is.
+ONCE_ON = ("torch", "tensorflow", "jax")
+DOCS_ON = ("jax", "tensorflow", "torch")
 
 
 class Run(NamedTuple):
@@ -71,30 +84,45 @@ def say(line):
 
 
 def jobs(backends, arguments):
-    """(name, backend, pytest's arguments) of each run; as given, if paths are given."""
+    """(name, backend, pytest's arguments) of each run, the longest first.
+
+    As given, if paths are given. A test's cases are shared out among the backends; a
+    backend that runs by itself takes them all.
+    """
     if any((ROOT / part.partition("::")[0]).exists() for part in arguments):
         return [(backend, backend, arguments) for backend in backends]
-    ignored = [f"--ignore=tests/{name}" for name in (*ONCE, *DOCS)]
     once_on = next(backend for backend in ONCE_ON if backend in backends)
-    by_backend = [(b, b, [*ignored, *arguments]) for b in backends]
-    once, docs = [
-        (name, once_on, [*(f"tests/{part}" for part in parts), *arguments])
-        for name, parts in (("once", ONCE), ("docs", DOCS))
-    ]
-    # The short ones last, so that no core is left alone with a long one.
-    return [*by_backend[:2], once, *by_backend[2:], docs]
+    parts, start, whole = [], 0, sum(SHARES[backend] for backend in backends)
+    for backend in backends:
+        end = start + SHARES[backend]
+        files = under_tests((*EVERY, *ALONE.get(backend, ())))
+        part = f"--part={start / whole:.3f}-{end / whole:.3f}"
+        parts.append((backend, backend, [*files, part, *arguments]))
+        start = end
+    alone = {name for names in ALONE.values() for name in names}
+    elsewhere = [f"--ignore={path}" for path in under_tests((*EVERY, *alone, *DOCS))]
+    once = ("once", once_on, [*elsewhere, *arguments])
+    docs = (
+        "docs",
+        next(b for b in DOCS_ON if b in backends),
+        [*under_tests(DOCS), *arguments],
+    )
+    return [once, *parts, docs]
 
 
-def run(name, backend, arguments, threads):
+def under_tests(names):
+    return [f"tests/{name}" for name in names]
+
+
+def run(name, backend, arguments, shared):
     """Run pytest under one backend, its lines shown as they come."""
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend,
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "PYTHONUNBUFFERED": "1",
+        **shared,
     }
-    if threads:  # runs side by side share the cores
-        environment["OMP_NUM_THREADS"] = str(threads)
     start = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
@@ -134,9 +162,15 @@ def main(argv):
     cores = os.cpu_count() or 1
     threads = max(1, cores // options.at_once) if options.at_once > 1 else 0
 
-    with ThreadPoolExecutor(options.at_once) as pool:
-        started = [pool.submit(run, *job, threads) for job in jobs(backends, arguments)]
-        runs = [future.result() for future in started]
+    with tempfile.TemporaryDirectory(prefix="compiled-") as programs:
+        shared = {"JAX_COMPILATION_CACHE_DIR": programs, **KEEP_EVERY_PROGRAM}
+        if threads:  # runs side by side share the cores
+            shared["OMP_NUM_THREADS"] = str(threads)
+        with ThreadPoolExecutor(options.at_once) as pool:
+            started = [
+                pool.submit(run, *job, shared) for job in jobs(backends, arguments)
+            ]
+            runs = [future.result() for future in started]
     failed = [done.name for done in runs if done.code]
     verdict = f"failed on {', '.join(failed)}" if failed else "passed on every backend"
     say(f"\nmatrix: {verdict} ({', '.join(backends)})")

@@ -1,12 +1,9 @@
 """A killed experiment goes on where it was, and ends as if nothing had happened."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 
+import forked
 from experiments import few
 
 from dlgn_keras.experiments import reproduce
@@ -27,19 +24,14 @@ def _reproduce(out):
 
 def test_a_killed_experiment_keeps_its_runs_and_ends_with_the_same_table(tmp_path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(killed)],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = forked.start(SCRIPT, killed, folder=tmp_path / "log")
     try:
         # Let the first run finish and the second be under way.
         while not (few.stamps(killed) and list(killed.glob("runs/*/checkpoint.npz"))):
             assert process.poll() is None, "It ended before it could be killed."
             time.sleep(0.01)
     finally:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
     before = few.stamps(killed)
     assert 1 <= len(before) < 6

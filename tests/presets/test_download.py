@@ -1,11 +1,10 @@
 """Presets over the network: checked, whole or not at all, and quick to say no."""
 
-import os
 import socket
-import subprocess
 import sys
 import time
 
+import forked
 import pytest
 
 from dlgn_keras.presets import find, from_preset
@@ -99,18 +98,21 @@ print(from_preset(sys.argv[1]).count_params())
 """
 
 
-def test_two_processes_may_load_a_preset_for_the_first_time_together(server, home):
-    environ = {**os.environ, "KERAS_HOME": str(home), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-c", FIRST_USE, f"{server[0]}/dlgn_fc_tiny"]
+def test_two_processes_may_load_a_preset_for_the_first_time_together(
+    server, home, tmp_path
+):
     running = [
-        subprocess.Popen(
-            command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        forked.start(
+            FIRST_USE,
+            f"{server[0]}/dlgn_fc_tiny",
+            folder=tmp_path / name,
+            KERAS_HOME=str(home),
         )
-        for _ in range(2)
+        for name in ("one", "other")
     ]
-    answers = [process.communicate(timeout=120) for process in running]
-    assert [process.returncode for process in running] == [0, 0], answers
-    assert len({out for out, _ in answers}) == 1
+    codes = [process.wait() for process in running]
+    assert codes == [0, 0], [process.errors() for process in running]
+    assert len({process.printed() for process in running}) == 1
     assert len(list((home / "dlgn_keras").iterdir())) == 1
 
 

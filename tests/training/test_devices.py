@@ -1,12 +1,10 @@
 """Many devices: the losses of one device; a backend that cannot says which can."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 import types
 
+import forked
 import keras
 import numpy as np
 import pytest
@@ -28,14 +26,12 @@ def start(out, *options, count=1):
     """Train the recipe by the command line, on so many virtual devices."""
     path = out.with_suffix(".json")
     path.write_text(RECIPE.to_json())
-    command = ["train", str(path), "--json", "--out", str(out), *options]
-    flags = f"--xla_force_host_platform_device_count={count}"
-    return subprocess.Popen(
-        [sys.executable, "-m", "dlgn_keras", *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": flags},
+    command = ["train", path, "--json", "--out", out, *options]
+    return forked.start(
+        "import sys\nfrom dlgn_keras.cli import main\nsys.exit(main(sys.argv[1:]))",
+        *command,
+        folder=out.parent / f"log-{out.name}",
+        XLA_FLAGS=f"--xla_force_host_platform_device_count={count}",
     )
 
 
@@ -44,9 +40,8 @@ def figures(history):
 
 
 def finished(process):
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return figures(json.loads(out.splitlines()[-1])["history"])
+    assert process.wait() == 0, process.errors()
+    return figures(json.loads(process.printed().splitlines()[-1])["history"])
 
 
 def alike(ours, theirs):

@@ -1,11 +1,8 @@
 """A run killed with `kill -9`, three times over, ends with the very same bits."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 
+import forked
 import keras
 import numpy as np
 import pytest
@@ -64,17 +61,10 @@ np.savez = half
 }
 
 
-def start(folder, before=""):
+def start(folder, before, log):
     """Run the recipe in a process of its own; the same command every time."""
-    return subprocess.run(
-        [
-            sys.executable, "-c", "import os, signal, sys\n" + before + TRAIN,
-            RECIPE.to_json(), str(folder),
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )  # fmt: skip
+    source = "import os, signal, sys\n" + before + TRAIN
+    return forked.start(source, RECIPE.to_json(), folder, folder=log)
 
 
 def figures(result):
@@ -88,8 +78,8 @@ def test_a_run_killed_at_three_moments_ends_with_the_bits_of_an_uninterrupted_on
     monkeypatch.setattr(sys.modules[fit.__module__], "LONGEST_CHUNK", 2)
     folder = tmp_path / "run"
     for moment, (kill, kept) in KILLS.items():
-        killed = start(folder, kill)
-        assert killed.returncode == -signal.SIGKILL, (moment, killed.stderr)
+        killed = start(folder, kill, tmp_path / "log")
+        assert killed.wait() == forked.KILLED, (moment, killed.errors())
         assert (folder / "checkpoint.npz").is_file() == (kept > 0)
         log = folder / "log.csv"
         rows = log.read_text().splitlines()[1:] if log.is_file() else []
