@@ -63,10 +63,20 @@ ALONE = {
 }
 # Of the cases, by how soon a backend is done with one: JAX compiles eager calls too.
 SHARES = {"tensorflow": 2, "jax": 1, "torch": 3}
-DOCS = ("test_docs.py", "test_doctests.py", "test_notebooks.py", "test_readme.py")
-# What is left runs once, on the first of these there is.
-ONCE_ON = ("torch", "tensorflow", "jax")
-DOCS_ON = ("jax", "tensorflow", "torch")
+# Whole runs, which promise equal bits on this one, and documents.
+RUNS = (
+    "experiments",
+    "test_cli.py",
+    "test_docs.py",
+    "test_doctests.py",
+    "test_notebooks.py",
+    "test_readme.py",
+    "test_tuning.py",
+    "tuning",
+)
+# Each of these two runs once, on the first backend there is.
+RUNS_ON = ("jax", "tensorflow", "torch")
+REST_ON = ("torch", "tensorflow", "jax")
 
 
 class Run(NamedTuple):
@@ -91,7 +101,6 @@ def jobs(backends, arguments):
     """
     if any((ROOT / part.partition("::")[0]).exists() for part in arguments):
         return [(backend, backend, arguments) for backend in backends]
-    once_on = next(backend for backend in ONCE_ON if backend in backends)
     parts, start, whole = [], 0, sum(SHARES[backend] for backend in backends)
     for backend in backends:
         end = start + SHARES[backend]
@@ -100,14 +109,14 @@ def jobs(backends, arguments):
         parts.append((backend, backend, [*files, part, *arguments]))
         start = end
     alone = {name for names in ALONE.values() for name in names}
-    elsewhere = [f"--ignore={path}" for path in under_tests((*EVERY, *alone, *DOCS))]
-    once = ("once", once_on, [*elsewhere, *arguments])
-    docs = (
-        "docs",
-        next(b for b in DOCS_ON if b in backends),
-        [*under_tests(DOCS), *arguments],
+    elsewhere = [f"--ignore={path}" for path in under_tests((*EVERY, *alone, *RUNS))]
+    rest_on, runs_on = (
+        next(backend for backend in order if backend in backends)
+        for order in (REST_ON, RUNS_ON)
     )
-    return [once, *parts, docs]
+    rest = ("rest", rest_on, [*elsewhere, *arguments])
+    runs = ("runs", runs_on, [*under_tests(RUNS), *arguments])
+    return [rest, runs, *parts]
 
 
 def under_tests(names):

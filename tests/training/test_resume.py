@@ -1,6 +1,7 @@
 """A run killed with `kill -9`, three times over, ends with the very same bits."""
 
 import shutil
+import sys
 
 import forked
 import keras
