@@ -1,6 +1,7 @@
 """Many devices: the losses of one device; a backend that cannot says which can."""
 
 import json
+import re
 import socket
 import types
 
@@ -120,8 +121,8 @@ else:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--devices", "0"], "must be all or at least 1, not '0'"),
-        (["--devices", "many"], "must be all or at least 1, not 'many'"),
+        (["--devices", "0"], "`--devices` must be all .*: '0'"),
+        (["--devices", "many"], "`--devices` must be all .*: 'many'"),
         (["--process", "1"], "`--process` numbers the machines of `--hosts`"),
     ],
 )
@@ -131,7 +132,7 @@ def test_bad_options_are_refused_by_the_command_line(options, message, capsys):
     except SystemExit as stop:  # argparse
         code = stop.code
     assert code == 2
-    assert message in capsys.readouterr().err
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_a_gpu_is_named_on_torch_too(monkeypatch):
