@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlgn_keras.interpret.attributions import METHODS, Attribution, baseline
-from dlgn_keras.interpret.nodes import check_model
+from dlgn_keras.interpret.contributions import Model, check_net
 from dlgn_keras.models import GatedModel, predict_arrays
 from dlgn_keras.skeletons import Flatten, walk
 from dlgn_keras.tools.messages import check_choice, check_count
+from dlgn_keras.tools.numbers import softmax
 
 
 class Interval(NamedTuple):
@@ -64,7 +65,7 @@ def interval(values: Any) -> Interval:
 
 
 def deletion_curves(
-    net: GatedModel,
+    net: Model,
     x: Any,
     target: Any,
     maps: np.ndarray,
@@ -104,9 +105,8 @@ def deletion_curves(
         changed = rank < round(step * order.shape[1] / steps)
         kept = changed if mode == "insertion" else ~changed
         logits = predict_arrays(net, np.where(kept, x, zero), batch_size=256)
-        logits = logits.astype(np.float64)
-        odds = np.exp(logits - logits.max(1, keepdims=True))
-        curves.append(odds[np.arange(len(x)), target] / odds.sum(1))
+        shares = softmax(logits.astype(np.float64))
+        curves.append(shares[np.arange(len(x)), target])
     return np.stack(curves, axis=1)
 
 
@@ -116,18 +116,24 @@ def grid_model(net: GatedModel) -> GatedModel:
     Raises:
         ValueError: a network that flattens positions, or takes no images.
     """
-    stages = list(walk(net.skeleton.stages))
     shape = tuple(net.input_shape[1:])
-    if len(shape) != 3 or any(isinstance(stage, Flatten) for stage in stages):
+    if not _takes_larger(net):
         raise ValueError(
             "`net` must pool over all positions to take larger images. "
-            f"Received: {net.skeleton.name!r} for inputs of shape {shape}."
+            f"Received: {net.name!r} for inputs of shape {shape}."
         )
     config = net.get_config()
     config["input_shape"] = (2 * shape[0], 2 * shape[1], shape[2])
     larger = type(net).from_config(config)
     larger.set_weights(net.get_weights())
     return larger
+
+
+def _takes_larger(net: Model) -> bool:
+    """Whether a network on a skeleton pools over all positions of an image."""
+    if not isinstance(net, GatedModel) or len(net.input_shape) != 4:
+        return False
+    return not any(isinstance(stage, Flatten) for stage in walk(net.skeleton.stages))
 
 
 def grids(y: Any, number: int, seed: int = 0) -> np.ndarray:
@@ -185,7 +191,7 @@ def grid_localisation(
 
 
 def score_methods(
-    net: GatedModel,
+    net: Model,
     x: Any,
     y: Any,
     methods: Sequence[str] | Mapping[str, Attribution] = tuple(METHODS),
@@ -196,12 +202,12 @@ def score_methods(
     """Score attribution methods on one model and one set of images.
 
     Args:
-        net: a DNN, DGN or DLGN.
+        net: a DNN, DGN or DLGN, or the twin of a Keras model.
         x, y: raw images and their classes; the class explained is y.
         methods: names from `METHODS`, or functions by name.
         steps: steps of the deletion and insertion curves.
         num_grids: how many 2x2 grids; 0 leaves localisation out, as does a network
-            that takes no larger image.
+            that takes no larger image (twins of Keras models among them).
         seed: of the grids drawn.
 
     Returns:
@@ -211,7 +217,7 @@ def score_methods(
         TypeError: `net` is no model of this library.
         ValueError: an unknown method, or fewer than two images.
     """
-    net = check_model(net)
+    net = check_net(net)
     x, y = np.asarray(x, "float32"), np.asarray(y, int)
     chosen: dict[str, Attribution] = {}
     for name in methods:
@@ -221,8 +227,7 @@ def score_methods(
             check_choice("methods", name, METHODS)
             chosen[name] = METHODS[name]
     larger, indices = None, np.zeros((0, 4), int)
-    flat = any(isinstance(stage, Flatten) for stage in walk(net.skeleton.stages))
-    if num_grids and not flat and x.ndim == 4:
+    if num_grids and _takes_larger(net):
         larger, indices = grid_model(net), grids(y, num_grids, seed)
     rows = {}
     for name, method in chosen.items():

@@ -1,11 +1,11 @@
-"""Pictures of everything `dlgn_keras.interpret` computes, as matplotlib figures."""
+"""Pictures of all results of `dlgn_keras.interpret`, as matplotlib figures."""
 
 from dlgn_keras.interpret.plots.diagrams import (
     plot_curves,
     plot_distances,
     plot_margins,
     plot_paths,
-    plot_regions,
+    plot_tree,
 )
 from dlgn_keras.interpret.plots.maps import (
     plot_contributions,
@@ -13,8 +13,11 @@ from dlgn_keras.interpret.plots.maps import (
     plot_gates,
     plot_spectrum,
 )
-from dlgn_keras.interpret.plots.plane import animate_hyperplanes, plot_path_regions
-from dlgn_keras.interpret.plots.trees import plot_tree
+from dlgn_keras.interpret.plots.plane import (
+    animate_hyperplanes,
+    plot_path_regions,
+    plot_regions,
+)
 
 __all__ = [
     "animate_hyperplanes",

@@ -1,13 +1,17 @@
-"""Pictures of paths, hyperplanes, margins, regions and faithfulness curves."""
+"""Pictures of paths, distances, margins, faithfulness curves and trees."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dlgn_keras.interpret.plots.style import AMOUNT, COLOURS, figure
-from dlgn_keras.interpret.regions import Region
+from dlgn_keras.data import ObliqueTree
+from dlgn_keras.interpret.plots.style import figure
 from dlgn_keras.interpret.top_paths import TopPaths
+from dlgn_keras.tools.palette import AMOUNT, BLUE, COLOURS, ORANGE
+
+HEIGHT = 1.1  # inches a level of a tree
+WIDTH = 1.25  # inches a leaf
 
 
 def plot_paths(top: TopPaths) -> Any:
@@ -43,7 +47,7 @@ def plot_paths(top: TopPaths) -> Any:
         positive = path.contribution > 0
         place.plot(
             *zip(*points, strict=True),
-            color=COLOURS[1] if positive else COLOURS[0],
+            color=ORANGE if positive else BLUE,
             linestyle="-" if positive else "--",
             linewidth=0.8 + 3.2 * abs(path.contribution) / largest,
             alpha=0.8,
@@ -172,58 +176,6 @@ def plot_margins(margins: Mapping[str, np.ndarray]) -> Any:
     return made
 
 
-def plot_regions(
-    regions: Sequence[Region], points: Any = None, labels: Any = None
-) -> Any:
-    """Draw a slice of regions, coloured by the share of open gates.
-
-    Args:
-        regions: what `slice_regions` returned.
-        points: (n, 2) slice coordinates of data to mark, if any.
-        labels: (n,) classes of the points.
-
-    Returns:
-        matplotlib Figure.
-
-    Example:
-        >>> import numpy as np, dlgn_keras as dk
-        >>> net = dk.DLGN(dk.skeletons.fc(1, 1), (2,), num_classes=2, seed=0)
-        >>> found = dk.interpret.slice_regions(net, [0, 0], [1, 0], [0, 1])
-        >>> dk.interpret.plots.plot_regions(found).axes[0].get_title()
-        '2 regions'
-    """
-    from matplotlib.collections import PolyCollection
-
-    made, axes = figure(1, 1, (5.4, 4.6))
-    place = axes[0, 0]
-    open_ = [np.mean(np.concatenate(list(r.gates.values()))) for r in regions]
-    polygons = PolyCollection(
-        [r.vertices for r in regions], edgecolors="white", linewidths=0.4, cmap=AMOUNT
-    )
-    polygons.set_array(np.array(open_))
-    place.add_collection(polygons)
-    place.autoscale_view()
-    place.set_aspect("equal")
-    made.colorbar(polygons, ax=place, label="share of open gates")
-    if points is not None:
-        points = np.asarray(points)
-        classes = np.zeros(len(points), int) if labels is None else np.asarray(labels)
-        for k, label in enumerate(np.unique(classes)):
-            place.scatter(
-                *points[classes == label].T,
-                s=28,
-                marker="osD^vP*"[k % 7],
-                facecolor=COLOURS[k % len(COLOURS)],
-                edgecolor="white",
-                label=f"class {label}",
-            )
-        place.legend(frameon=True, fontsize=8, loc="lower left")
-    place.set_xlabel("s")
-    place.set_ylabel("t")
-    place.set_title(f"{len(regions)} regions", fontsize=10)
-    return made
-
-
 def plot_curves(curves: Mapping[str, np.ndarray], ylabel: str) -> Any:
     """Draw deletion or insertion curves, mean over images with its 95 % interval.
 
@@ -254,3 +206,109 @@ def plot_curves(curves: Mapping[str, np.ndarray], ylabel: str) -> Any:
     place.set_ylabel(ylabel)
     place.legend(frameon=False, fontsize=9, loc="upper right")
     return made
+
+
+def plot_tree(
+    tree: ObliqueTree,
+    x: Any = None,
+    y: Any = None,
+    names: Sequence[str] | None = None,
+    terms: int = 2,
+) -> Any:
+    """Draw a tree from its root down, "no" to the left and "yes" to the right.
+
+    A node says its number and question, a leaf its class, in the class's colour. With
+    points both say how many come there, a leaf also the share of them it gets right.
+
+    Args:
+        tree: what `oblique_tree` returned, or any other.
+        x: (n, dim) points to send down the tree, if any.
+        y: (n,) their classes, if x is given.
+        names: (dim,) names of the features; default "x0", "x1", ...
+        terms: how many features of a question to write, the heaviest ones.
+
+    Returns:
+        matplotlib Figure.
+
+    Raises:
+        ValueError: points of another dimension, or other than `dim` names.
+    """
+    names = [f"x{k}" for k in range(tree.dim)] if names is None else list(names)
+    if len(names) != tree.dim:
+        raise ValueError(
+            f"`names` must hold {tree.dim} names. Received: {len(names)} names."
+        )
+    places, lines = _layout(tree)
+    met = hits = None
+    if x is not None:
+        met, hits = _counts(tree, x, y)
+    levels = max(-h for _, h in places.values()) + 1
+    leaves = sum(node >= len(tree.normals) for node in places)
+    made, axes = figure(1, 1, (max(5.0, WIDTH * leaves), HEIGHT * levels))
+    place = axes[0, 0]
+    for parent, child, answer in lines:
+        (a, b), (c, d) = places[parent], places[child]
+        place.plot([a, c], [b, d], color="0.6", linewidth=1.2, zorder=1)
+        place.text((a + c) / 2, (b + d) / 2, answer, fontsize=7, color="0.3")
+    for node, (across, height) in places.items():
+        text, colour = _label(tree, node, names, terms)
+        if met is not None and hits is not None:
+            text += f"\n{met[node]} points"
+            if node >= len(tree.normals) and met[node]:
+                text += f"\n{hits[node] / met[node]:.1%} right"
+        box = {"boxstyle": "round", "facecolor": "white", "edgecolor": colour}
+        place.text(across, height, text, ha="center", va="center", fontsize=7, bbox=box)
+    place.set_xlim(-0.6, leaves - 0.4)
+    place.set_ylim(-levels + 0.5, 0.5)
+    place.set_axis_off()
+    return made
+
+
+def _label(
+    tree: ObliqueTree, node: int, names: Sequence[str], terms: int
+) -> tuple[str, str]:
+    if node < len(tree.normals):
+        question = tree.question(node, names, terms).replace(" + ...", "\n+ ...", 1)
+        return f"{node}: {question} > 0", "black"
+    label = int(tree.leaf_labels[node - len(tree.normals)])
+    return f"class {label}", COLOURS[label % len(COLOURS)]
+
+
+def _layout(
+    tree: ObliqueTree,
+) -> tuple[dict[int, tuple[float, float]], list[tuple[int, int, str]]]:
+    """Return {node: (across, height)} and the lines (parent, child, answer)."""
+    places: dict[int, tuple[float, float]] = {}
+    lines: list[tuple[int, int, str]] = []
+    leaves = 0
+    asks = tree.asks
+
+    def put(node: int, height: float) -> int:
+        nonlocal leaves
+        while node < len(asks) and not asks[node]:
+            node = 2 * node + 1
+        if node >= len(asks):
+            places[node] = (float(leaves), height)
+            leaves += 1
+            return node
+        children = [put(2 * node + 1 + k, height - 1) for k in (0, 1)]
+        places[node] = (float(np.mean([places[c][0] for c in children])), height)
+        lines.extend(
+            (node, child, answer)
+            for child, answer in zip(children, ("no", "yes"), strict=True)
+        )
+        return node
+
+    put(0, 0.0)
+    return places, lines
+
+
+def _counts(tree: ObliqueTree, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many points meet each node and leaf, and how many are right there."""
+    ways = tree.decision_path(x)
+    ends = tree.leaf(x) + len(tree.normals)
+    ways = np.concatenate([ways, ends[:, None]], axis=1)
+    size = len(tree.normals) + len(tree.leaf_labels)
+    met = np.bincount(ways.ravel(), minlength=size)
+    right = tree.predict(x) == np.asarray(y)
+    return met, np.bincount(ends[right], minlength=size)

@@ -8,8 +8,6 @@ import numpy as np
 from dlgn_keras.interpret.contributions import Explanation
 from dlgn_keras.interpret.filters import GateFilters, Spectrum
 from dlgn_keras.interpret.plots.style import (
-    AMOUNT,
-    SIGNED,
     as_grid,
     as_map,
     as_picture,
@@ -18,6 +16,7 @@ from dlgn_keras.interpret.plots.style import (
     limit,
 )
 from dlgn_keras.tools.messages import check_count
+from dlgn_keras.tools.palette import AMOUNT, SIGNED
 
 
 def plot_contributions(

@@ -1,4 +1,4 @@
-"""Pictures of networks of two inputs: active paths by layer, moving hyperplanes."""
+"""Pictures of a plane: its regions, active paths by layer, moving hyperplanes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -8,8 +8,9 @@ import numpy as np
 
 from dlgn_keras.data import ObliqueTree
 from dlgn_keras.interpret.hyperplanes import Hyperplanes
-from dlgn_keras.interpret.plots.style import AMOUNT, COLOURS, figure
+from dlgn_keras.interpret.plots.style import figure
 from dlgn_keras.interpret.regions import Region
+from dlgn_keras.tools.palette import AMOUNT, COLOURS, GREEN, ORANGE, PINK, SKY
 
 Layers = Sequence[Sequence[Region]]
 Extent = tuple[float, float, float, float]
@@ -28,8 +29,6 @@ def plot_path_regions(nets: Mapping[str, Layers], x: Any = None, y: Any = None) 
     Returns:
         matplotlib Figure; brighter is more paths, on each panel's own scale.
     """
-    from matplotlib.collections import PolyCollection
-
     columns = max(len(layers) for layers in nets.values())
     made, axes = figure(len(nets), columns, (2.6, 2.2))
     made.suptitle("share of all paths up to a layer that are active", fontsize=9)
@@ -38,19 +37,11 @@ def plot_path_regions(nets: Mapping[str, Layers], x: Any = None, y: Any = None) 
             place.set_axis_off()
         for column, regions in enumerate(layers):
             place = axes[row, column]
-            polygons = PolyCollection(
-                [region.vertices for region in regions],
-                edgecolors="white",
-                linewidths=0.2,
-                cmap=AMOUNT,
-            )
-            polygons.set_array(np.array([active_share(r) for r in regions]))
+            shares = [active_share(region) for region in regions]
+            polygons = _fill(place, regions, shares, linewidths=0.2)
             polygons.set_clim(vmin=0)
-            place.add_collection(polygons)
-            place.autoscale_view()
             place.margins(0)
             made.colorbar(polygons, ax=place, fraction=0.046)
-            place.set_aspect("equal")
             place.set_xticks([])
             place.set_yticks([])
             site = list(regions[0].gates)[-1]
@@ -59,6 +50,66 @@ def plot_path_regions(nets: Mapping[str, Layers], x: Any = None, y: Any = None) 
                 place.set_ylabel(name)
             _mark(place, x, y)
     return made
+
+
+def plot_regions(
+    regions: Sequence[Region], points: Any = None, labels: Any = None
+) -> Any:
+    """Draw a slice of regions, coloured by the share of open gates.
+
+    Args:
+        regions: what `slice_regions` returned.
+        points: (n, 2) slice coordinates of data to mark, if any.
+        labels: (n,) classes of the points.
+
+    Returns:
+        matplotlib Figure.
+
+    Example:
+        >>> import numpy as np, dlgn_keras as dk
+        >>> net = dk.DLGN(dk.skeletons.fc(1, 1), (2,), num_classes=2, seed=0)
+        >>> found = dk.interpret.slice_regions(net, [0, 0], [1, 0], [0, 1])
+        >>> dk.interpret.plots.plot_regions(found).axes[0].get_title()
+        '2 regions'
+    """
+    made, axes = figure(1, 1, (5.4, 4.6))
+    place = axes[0, 0]
+    open_ = [np.mean(np.concatenate(list(r.gates.values()))) for r in regions]
+    polygons = _fill(place, regions, open_, linewidths=0.4)
+    made.colorbar(polygons, ax=place, label="share of open gates")
+    if points is not None:
+        points = np.asarray(points)
+        classes = np.zeros(len(points), int) if labels is None else np.asarray(labels)
+        for k, label in enumerate(np.unique(classes)):
+            place.scatter(
+                *points[classes == label].T,
+                s=28,
+                marker="osD^vP*"[k % 7],
+                facecolor=COLOURS[k % len(COLOURS)],
+                edgecolor="white",
+                label=f"class {label}",
+            )
+        place.legend(frameon=True, fontsize=8, loc="lower left")
+    place.set_xlabel("s")
+    place.set_ylabel("t")
+    place.set_title(f"{len(regions)} regions", fontsize=10)
+    return made
+
+
+def _fill(
+    place: Any, regions: Sequence[Region], values: Sequence[float], linewidths: float
+) -> Any:
+    """Draw regions coloured by values; return the collection."""
+    from matplotlib.collections import PolyCollection
+
+    corners = [region.vertices for region in regions]
+    options = {"edgecolors": "white", "linewidths": linewidths, "cmap": AMOUNT}
+    polygons = PolyCollection(corners, **options)
+    polygons.set_array(np.array(values))
+    place.add_collection(polygons)
+    place.autoscale_view()
+    place.set_aspect("equal")
+    return polygons
 
 
 def active_share(region: Region) -> float:
@@ -209,7 +260,7 @@ def _mark(place: Any, x: Any, y: Any) -> None:
         place.scatter(
             *x[classes == label].T,
             s=5,
-            color=("#56B4E9", "#D55E00", "#009E73", "#CC79A7")[k % 4],
+            color=(SKY, ORANGE, GREEN, PINK)[k % 4],
             alpha=0.6,
             linewidths=0,
             zorder=2,

@@ -1,27 +1,10 @@
-"""What all pictures share: colours safe for the colour-blind, and how to show images.
-
-Signed values are red above zero and blue below, with white at zero; amounts run in
-cividis. Both maps keep their order in grey print.
-"""
+"""Figures, and arrays shown as images: shared by all pictures."""
 
 import io
 import math
 from typing import Any
 
 import numpy as np
-
-SIGNED = "RdBu_r"
-AMOUNT = "cividis"
-# Okabe and Ito's palette, in an order that keeps neighbours apart.
-COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#000000",
-)
 
 
 def figure(rows: int, columns: int, cell: tuple[float, float]) -> tuple[Any, Any]:
