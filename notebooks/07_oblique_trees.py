@@ -52,7 +52,7 @@ keras.utils.set_random_seed(SEED)
 # %%
 depth = 2 if FAST else 3
 number = 2000 if FAST else 4000
-x, y, truth = dk.data.oblique_tree(2 * number, dim=10, depth=depth, seed=SEED)
+x, y, truth = dk.data.sample_oblique_tree(2 * number, dim=10, depth=depth, seed=SEED)
 x_train, y_train, x_test, y_test = x[:number], y[:number], x[number:], y[number:]
 print(truth.to_text())
 

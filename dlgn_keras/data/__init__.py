@@ -3,9 +3,13 @@
 from dlgn_keras.data.checks import check_arrays
 from dlgn_keras.data.dataset import Dataset
 from dlgn_keras.data.discs import DiscData, discs
-from dlgn_keras.data.generate import ObliqueData, oblique_tree
 from dlgn_keras.data.loading import NAMES, class_names, load
-from dlgn_keras.data.oblique_sets import ObliqueDataset, oblique_dataset
+from dlgn_keras.data.oblique import (
+    ObliqueData,
+    ObliqueDataset,
+    oblique_dataset,
+    sample_oblique_tree,
+)
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.data.trees import ObliqueTree
 
@@ -22,5 +26,5 @@ __all__ = [
     "discs",
     "load",
     "oblique_dataset",
-    "oblique_tree",
+    "sample_oblique_tree",
 ]

@@ -1,7 +1,5 @@
-"""Are these arrays fit to train on? One clear line if not."""
+"""Check that arrays can be trained on; one clear line if not."""
 
-import difflib
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -95,9 +93,3 @@ def check_labels(
             f"Received: labels from {low} to {high}."
         )
     return y.astype(np.int64)
-
-
-def closest(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the nearest known name, or nothing."""
-    near = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.4)
-    return f" Did you mean {near[0]!r}?" if near else ""

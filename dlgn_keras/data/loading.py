@@ -1,16 +1,48 @@
-"""One door to every data set: a name, or a file."""
+"""Load a data set by its name, or from a file."""
 
 import dataclasses
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from dlgn_keras.data.checks import closest
-from dlgn_keras.data.dataset import Dataset
-from dlgn_keras.data.digits import read_digits
+import numpy as np
+
+from dlgn_keras.data.dataset import Dataset, stratified_indices
 from dlgn_keras.data.npz import read_npz
-from dlgn_keras.data.oblique_sets import SIZES, oblique_dataset
+from dlgn_keras.data.oblique import SIZES, oblique_dataset
 from dlgn_keras.data.prepared import SOURCES, read_prepared
+from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.tools.messages import closest
+
+
+def read_digits() -> Dataset:
+    """Return scikit-learn's bundled digits: 8 x 8 grey images, values 0 to 16.
+
+    1797 images, split once and for all into 1437 to train and 360 to test:
+    stratified by class, seed 0.
+    """
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    x = images.reshape(-1, 8, 8, 1).astype(np.uint8)
+    y = labels.astype(np.int64)
+    test = np.zeros(len(y), bool)
+    test[stratified_indices(y, 360, 0)] = True
+    return Dataset(
+        name="digits",
+        x_train=x[~test],
+        y_train=y[~test],
+        x_test=x[test],
+        y_test=y[test],
+        num_classes=10,
+        preprocessing=Preprocessing(scale=1 / 16, raw_range=(0, 16)),
+        terms=(
+            "E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits "
+            "(test part), UCI Machine Learning Repository, 1998. CC BY 4.0; "
+            "bundled with scikit-learn."
+        ),
+    )
+
 
 BUNDLED: dict[str, Callable[[], Dataset]] = {"digits": read_digits}
 NAMES = (*BUNDLED, *SOURCES, *SIZES)
@@ -77,7 +109,7 @@ def load(
         return read_npz(name)
     raise ValueError(
         f"`name` must be one of {', '.join(NAMES)}, or a path that ends in .npz. "
-        f"Received: name={name!r}.{closest(name, NAMES)}"
+        f"Received: name={name!r}.{closest(name.lower(), NAMES)}"
     )
 
 
@@ -114,5 +146,5 @@ def class_names(name: str) -> tuple[str, ...]:
     named = (*BUNDLED, *SOURCES)
     raise ValueError(
         f"`name` must be one of {', '.join(named)}. "
-        f"Received: name={name!r}.{closest(name, named)}"
+        f"Received: name={name!r}.{closest(name.lower(), named)}"
     )

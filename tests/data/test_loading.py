@@ -116,7 +116,7 @@ def test_digits_npz_and_trees_need_no_framework(tmp_path):
     path = str(tmp_path / "mine.npz")
     code = f"""
 print(data.load("digits"))
-x, y, tree = data.oblique_tree(32, 16)
+x, y, tree = data.sample_oblique_tree(32, 16)
 np.savez({path!r}, x_train=x, y_train=y, x_test=x, y_test=y)
 print(data.load({path!r}))
 """

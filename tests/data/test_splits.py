@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
 
-from dlgn_keras.data.splits import balanced_indices, class_ranks, stratified_indices
+from dlgn_keras.data.dataset import balanced_indices, class_ranks, stratified_indices
 
 
 @pytest.fixture

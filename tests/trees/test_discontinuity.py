@@ -10,7 +10,7 @@ from dlgn_keras.interpret import discontinuities
 
 def test_nodes_have_the_jumps_that_counting_leaves_gives(rng):
     """Orthonormal normals: every sign pattern of the others is equally likely."""
-    x, _, tree = data.oblique_tree(20_000, dim=7, depth=3, seed=1)
+    x, _, tree = data.sample_oblique_tree(20_000, dim=7, depth=3, seed=1)
     signs = np.array(np.meshgrid(*[[-1.0, 1.0]] * 7)).reshape(7, -1).T
     expected = []
     for node in range(7):
@@ -30,7 +30,7 @@ def test_nodes_have_the_jumps_that_counting_leaves_gives(rng):
 
 
 def test_labels_of_data_alone_tell_nodes_from_other_lines(rng):
-    x, y, tree = data.oblique_tree(40_000, dim=3, depth=2, seed=2)
+    x, y, tree = data.sample_oblique_tree(40_000, dim=3, depth=2, seed=2)
     found = discontinuities(tree, x, y, share=0.05)
     assert np.abs(found - 0.5).max() < 0.12
     others = planes.of(rng.normal(size=(6, 3)))
@@ -38,14 +38,14 @@ def test_labels_of_data_alone_tell_nodes_from_other_lines(rng):
 
 
 def test_sign_and_scale_of_a_hyperplane_do_not_matter():
-    x, _, tree = data.oblique_tree(1000, dim=3, depth=2)
+    x, _, tree = data.sample_oblique_tree(1000, dim=3, depth=2)
     turned = planes.of(-7 * tree.normals, -7 * tree.biases)
     there = discontinuities(turned, x, tree.predict)
     assert there.tolist() == discontinuities(tree, x, tree.predict).tolist()
 
 
 def test_labels_without_any_rule_have_no_coefficient(rng):
-    x, _, tree = data.oblique_tree(400, dim=3, depth=2)
+    x, _, tree = data.sample_oblique_tree(400, dim=3, depth=2)
     # Neighbours that never agree tell nothing about what lies between them.
     line = np.column_stack([np.linspace(-1, 1, 400), np.zeros((400, 2))])
     found = discontinuities(planes.of([[1.0, 0, 0]]), line, np.arange(400) % 2, 1.0)

@@ -12,7 +12,7 @@ from dlgn_keras.interpret import distances, node_distances, oblique_tree, refine
 
 @pytest.fixture(scope="module")
 def points():
-    return data.oblique_tree(6000, dim=7, depth=3, seed=4)
+    return data.sample_oblique_tree(6000, dim=7, depth=3, seed=4)
 
 
 def accuracy(tree, x, y):
@@ -29,7 +29,7 @@ def test_a_tree_known_to_the_gates_is_recovered_exactly(rng, points, sites):
     assert pairs[0, 0] < 1e-5
     assert sorted(pairs.argmin(axis=1)) == list(range(7))
     assert pairs.min(axis=1).max() < 1e-5
-    fresh = data.oblique_tree(4000, 7, 3, seed=9).x
+    fresh = data.sample_oblique_tree(4000, 7, 3, seed=9).x
     assert np.mean(found.predict(fresh) == tree.predict(fresh)) > 0.999
 
 
@@ -45,7 +45,7 @@ def test_gates_that_miss_a_node_make_another_tree(rng, points):
 
 
 def test_the_published_way_splits_by_the_largest_cluster_and_trains_on_each_side(rng):
-    x, y, tree = data.oblique_tree(4000, dim=5, depth=2, seed=6)
+    x, y, tree = data.sample_oblique_tree(4000, dim=5, depth=2, seed=6)
     # At each node most hyperplanes are the node's own, the rest are the others'.
     copies = [[5, 2, 2], [0, 4, 2], [0, 2, 4]]
     nets = [
@@ -71,7 +71,7 @@ def test_the_published_way_splits_by_the_largest_cluster_and_trains_on_each_side
 
 
 def test_only_hyperplanes_that_cut_the_points_are_asked(rng):
-    x, y, tree = data.oblique_tree(500, dim=3, depth=1, seed=2)
+    x, y, tree = data.sample_oblique_tree(500, dim=3, depth=1, seed=2)
     beyond = np.array([[0.0, 0, 1, 5]] * 6)  # a larger cluster, off the sphere
     own = np.append(tree.normals[0], 0)
     net = planes.net_at(np.concatenate([beyond, [own, own]]))
@@ -81,7 +81,7 @@ def test_only_hyperplanes_that_cut_the_points_are_asked(rng):
 
 
 def test_predictions_survive_json_and_the_preprocessing_is_folded_in(rng):
-    x, y, tree = data.oblique_tree(2000, dim=4, depth=2, seed=3)
+    x, y, tree = data.sample_oblique_tree(2000, dim=4, depth=2, seed=3)
     raw = ((x - 0.5) / 3).astype(np.float32)
     rows = planes.rows_of(tree, rng, copies=2)
     net = planes.net_at(rows, preprocessing=Preprocessing(3.0, 0.5))
@@ -178,7 +178,7 @@ def test_bad_arguments_are_named(changes, error, message):
 @pytest.mark.slow
 def test_nets_trained_at_every_node_lead_to_the_tree():
     """The largest cluster may be a node from further down; the best fit is not."""
-    x, y, _ = data.oblique_tree(6000, dim=6, depth=2, seed=8)
+    x, y, _ = data.sample_oblique_tree(6000, dim=6, depth=2, seed=8)
     net = dk.DLGN(dk.skeletons.fc(3, 10), (6,), 2, beta=4.0, value_input="ones", seed=1)
     train = dk.training.node_trainer(net, seed=5)
     net = train(x[:4000], y[:4000])

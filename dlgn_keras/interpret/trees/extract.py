@@ -92,7 +92,7 @@ def oblique_tree(
 
     Example:
         >>> import dlgn_keras as dk
-        >>> x, y, tree = dk.data.oblique_tree(2000, dim=3, depth=1)
+        >>> x, y, tree = dk.data.sample_oblique_tree(2000, dim=3, depth=1)
         >>> net = dk.DLGN(dk.skeletons.fc(1, 16), (3,), num_classes=2, seed=0)
         >>> found = oblique_tree(net, x, y, 1, choose="fit", refine=1)
         >>> bool((found.predict(x) == y).mean() > 0.99)

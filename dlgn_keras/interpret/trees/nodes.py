@@ -110,7 +110,7 @@ def discontinuities(
 
     Example:
         >>> from dlgn_keras import data
-        >>> x, y, tree = data.oblique_tree(5000, dim=3, depth=2)
+        >>> x, y, tree = data.sample_oblique_tree(5000, dim=3, depth=2)
         >>> discontinuities(tree, x, tree.predict).round(1).tolist()
         [0.5, 0.5, 0.5]
 

@@ -40,7 +40,7 @@ def refine_tree(
 
     Example:
         >>> from dlgn_keras import data
-        >>> x, y, tree = data.oblique_tree(4000, dim=3, depth=2, seed=1)
+        >>> x, y, tree = data.sample_oblique_tree(4000, dim=3, depth=2, seed=1)
         >>> bent = data.ObliqueTree(tree.normals + 0.2, tree.biases, tree.leaf_labels)
         >>> better = refine_tree(bent, x, y)
         >>> bool((bent.predict(x) == y).mean() < 0.9 < (better.predict(x) == y).mean())

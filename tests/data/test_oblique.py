@@ -1,10 +1,10 @@
-"""oblique_tree: points on a sphere, equal leaves, orthonormal normals, labels."""
+"""Sampled oblique trees: points on a sphere, equal leaves, orthonormal normals."""
 
 import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
-from dlgn_keras.data import oblique_tree
+from dlgn_keras.data import sample_oblique_tree
 
 
 def largest_product(vectors):
@@ -26,7 +26,7 @@ def ways(depth):
 
 @pytest.mark.parametrize(("dim", "depth"), [(15, 4), (20, 4), (500, 4), (31, 5)])
 def test_all_normals_are_orthonormal_where_dim_allows(dim, depth):
-    tree = oblique_tree(64, dim, depth).tree
+    tree = sample_oblique_tree(64, dim, depth).tree
     np.testing.assert_allclose(np.linalg.norm(tree.normals, axis=1), 1, atol=1e-12)
     assert largest_product(tree.normals) < 1e-12
     assert tree.orthogonality == "all"
@@ -34,7 +34,7 @@ def test_all_normals_are_orthonormal_where_dim_allows(dim, depth):
 
 @pytest.mark.parametrize(("dim", "depth"), [(14, 4), (4, 4), (5, 5)])
 def test_normals_on_each_way_are_orthonormal_in_fewer_dimensions(dim, depth):
-    tree = oblique_tree(64, dim, depth).tree
+    tree = sample_oblique_tree(64, dim, depth).tree
     np.testing.assert_allclose(np.linalg.norm(tree.normals, axis=1), 1, atol=1e-12)
     assert max(largest_product(tree.normals[way]) for way in ways(depth)) < 1e-12
     assert largest_product(tree.normals) > 0.1  # not all of them can be
@@ -42,7 +42,7 @@ def test_normals_on_each_way_are_orthonormal_in_fewer_dimensions(dim, depth):
 
 
 def test_below_depth_dimensions_normals_are_unit_vectors_and_it_is_said():
-    tree = oblique_tree(64, 2, 4, balanced=False).tree
+    tree = sample_oblique_tree(64, 2, 4, balanced=False).tree
     np.testing.assert_allclose(np.linalg.norm(tree.normals, axis=1), 1, atol=1e-12)
     assert tree.orthogonality == "none"
 
@@ -50,14 +50,14 @@ def test_below_depth_dimensions_normals_are_unit_vectors_and_it_is_said():
 @pytest.mark.parametrize("dim", [4, 14, 20])
 @pytest.mark.parametrize("num_points", [16, 1600, 20_000])
 def test_every_leaf_is_equally_full(dim, num_points):
-    x, _, tree = oblique_tree(num_points, dim, seed=2)
+    x, _, tree = sample_oblique_tree(num_points, dim, seed=2)
     assert x.shape == (num_points, dim)
     assert np.bincount(tree.leaf(x), minlength=16).tolist() == [num_points // 16] * 16
 
 
 @pytest.mark.parametrize("num_points", [1, 5, 1003])
 def test_a_remainder_makes_leaves_differ_by_one_at_most(num_points):
-    x, _, tree = oblique_tree(num_points, 20)
+    x, _, tree = sample_oblique_tree(num_points, 20)
     counts = np.bincount(tree.leaf(x), minlength=16)
     assert counts.sum() == num_points
     assert counts.max() - counts.min() <= 1
@@ -65,7 +65,7 @@ def test_a_remainder_makes_leaves_differ_by_one_at_most(num_points):
 
 def test_without_balancing_leaves_are_equal_in_expectation_only():
     num_points = 20_000
-    x, _, tree = oblique_tree(num_points, 20, balanced=False)
+    x, _, tree = sample_oblique_tree(num_points, 20, balanced=False)
     counts = np.bincount(tree.leaf(x), minlength=16)
     assert counts.max() - counts.min() > 1
     deviation = np.sqrt(num_points * (1 / 16) * (15 / 16))
@@ -75,7 +75,7 @@ def test_without_balancing_leaves_are_equal_in_expectation_only():
 @pytest.mark.parametrize("balanced", [True, False])
 def test_points_are_uniform_on_the_unit_sphere(balanced):
     num_points, dim = 20_000, 20
-    x, _, _ = oblique_tree(num_points, dim, balanced=balanced)
+    x, _, _ = sample_oblique_tree(num_points, dim, balanced=balanced)
     assert x.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(x, axis=1), 1, atol=1e-6)
     # On the sphere E[x_i] = 0 and E[x_i x_j] = 1{i = j} / dim; deviations
@@ -91,14 +91,14 @@ def test_points_are_uniform_on_the_unit_sphere(balanced):
 
 
 def test_a_slice_is_a_fair_sample_of_the_leaves():
-    x, _, tree = oblique_tree(16_000, 20)
+    x, _, tree = sample_oblique_tree(16_000, 20)
     tail = np.bincount(tree.leaf(x[-1600:]), minlength=16)
     assert np.all(np.abs(tail - 100) < 5 * np.sqrt(100))
     assert tail.tolist() != [100] * 16
 
 
 def test_labels_are_the_trees_own_and_half_of_each():
-    x, y, tree = oblique_tree(3200, 20)
+    x, y, tree = sample_oblique_tree(3200, 20)
     assert y.dtype == np.int64
     assert y.tolist() == tree.predict(x).tolist()
     assert y.sum() == 1600
@@ -108,7 +108,7 @@ def test_labels_are_the_trees_own_and_half_of_each():
 
 
 def test_labels_follow_the_signs_of_four_dot_products():
-    x, y, tree = oblique_tree(500, 20, seed=4)
+    x, y, tree = sample_oblique_tree(500, 20, seed=4)
     for point, label in zip(x, y, strict=True):
         node = 0
         for _ in range(4):
@@ -118,13 +118,13 @@ def test_labels_follow_the_signs_of_four_dot_products():
 
 
 def test_sibling_leaves_have_opposite_labels_and_hyperplanes_no_bias():
-    tree = oblique_tree(16, 20).tree
+    tree = sample_oblique_tree(16, 20).tree
     assert np.all(tree.leaf_labels[::2] + tree.leaf_labels[1::2] == 1)
     assert np.all(tree.biases == 0)
 
 
 def test_an_axis_parallel_tree_fails_where_the_true_directions_succeed():
-    x, y, tree = oblique_tree(4000, 20)
+    x, y, tree = sample_oblique_tree(4000, 20)
     along = x @ tree.normals.T
     parts = slice(2000), slice(2000, None)
 
@@ -138,7 +138,7 @@ def test_an_axis_parallel_tree_fails_where_the_true_directions_succeed():
 
 
 def test_the_seed_decides_tree_and_points():
-    first, again, other = (oblique_tree(64, 20, seed=s) for s in (0, 0, 1))
+    first, again, other = (sample_oblique_tree(64, 20, seed=s) for s in (0, 0, 1))
     assert first.x.tobytes() == again.x.tobytes()
     assert first.tree.to_json() == again.tree.to_json()
     assert first.x.tobytes() != other.x.tobytes()
@@ -159,4 +159,4 @@ def test_the_seed_decides_tree_and_points():
 )
 def test_numbers_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        oblique_tree(**({"num_points": 16, "dim": 20} | arguments))
+        sample_oblique_tree(**({"num_points": 16, "dim": 20} | arguments))

@@ -1,15 +1,16 @@
-"""Points on the unit sphere, labelled by a random oblique decision tree."""
+"""Points labelled by random oblique decision trees, and the published sets of them."""
 
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dlgn_keras.data.splits import class_ranks
+from dlgn_keras.data.dataset import Dataset, class_ranks
 from dlgn_keras.data.trees import ObliqueTree, ancestors
+from dlgn_keras.tools.messages import closest
 
 MAX_DEPTH = 16
-_CHUNK = 1 << 14  # points drawn together, while leaves are being filled
+_DRAWN = 1 << 14  # points drawn together, while leaves are being filled
 
 
 class ObliqueData(NamedTuple):
@@ -26,7 +27,7 @@ class ObliqueData(NamedTuple):
     tree: ObliqueTree
 
 
-def oblique_tree(
+def sample_oblique_tree(
     num_points: int,
     dim: int,
     depth: int = 4,
@@ -55,7 +56,7 @@ def oblique_tree(
 
     Example:
         >>> from dlgn_keras import data
-        >>> x, y, tree = data.oblique_tree(1600, dim=20)
+        >>> x, y, tree = data.sample_oblique_tree(1600, dim=20)
         >>> x.shape, float(y.mean()), tree.orthogonality
         ((1600, 20), 0.5, 'all')
 
@@ -125,7 +126,7 @@ def _balanced_points(
     wanted[rng.permutation(num_leaves)[: num_points % num_leaves]] += 1
     kept = []
     while wanted.any():
-        x = _sphere(rng, min(_CHUNK, num_leaves * int(wanted.max())), tree.dim)
+        x = _sphere(rng, min(_DRAWN, num_leaves * int(wanted.max())), tree.dim)
         leaf = tree.leaf(x)
         keep = class_ranks(leaf, np.arange(len(leaf))) < wanted[leaf]
         kept.append(x[keep])
@@ -143,3 +144,73 @@ def _check_range(argument: str, value: Any, low: int, high: int | None) -> None:
             f"`{argument}` must be a whole number {span}. "
             f"Received: {argument}={value!r}."
         )
+
+
+DEPTH = 4
+# Name -> number of points in all, twice the published training-set size; features.
+SIZES = {"sdi": (40_000, 20), "sdii": (60_000, 100), "sdiii": (100_000, 500)}
+
+
+class ObliqueDataset(NamedTuple):
+    """A named set with the tree behind it.
+
+    dataset: train, validation and test parts, half, a quarter and a quarter.
+    tree: the tree that gives the labels of all three.
+    """
+
+    dataset: Dataset
+    tree: ObliqueTree
+
+
+def oblique_dataset(name: str, seed: int = 0) -> ObliqueDataset:
+    """Return "sdi", "sdii" or "sdiii" and its tree.
+
+    | name | train, validation, test | features |
+    | --- | --- | --- |
+    | sdi | 20000, 10000, 10000 | 20 |
+    | sdii | 30000, 15000, 15000 | 100 |
+    | sdiii | 50000, 25000, 25000 | 500 |
+
+    Labels of a tree of depth 4 with orthonormal normals; over the three parts
+    together every leaf holds equally many points. Inputs are float32, no
+    preprocessing.
+
+    Args:
+        name: of the set.
+        seed: which tree and which points.
+
+    Raises:
+        ValueError: unknown name.
+
+    Example:
+        >>> from dlgn_keras import data
+        >>> dataset, tree = data.oblique_dataset("sdi", seed=1)
+        >>> dataset.x_train.shape, tree.normals.shape
+        ((20000, 20), (15, 20))
+
+    Reference:
+        "Deep Networks Learn Features From Local Discontinuities in the Label
+        Function", ICLR 2025 (data sets SDI, SDII, SDIII).
+    """
+    if name not in SIZES:
+        raise ValueError(
+            f"`name` must be one of {', '.join(SIZES)}. "
+            f"Received: name={name!r}.{closest(str(name).lower(), SIZES)}"
+        )
+    num_points, dim = SIZES[name]
+    x, y, tree = sample_oblique_tree(num_points, dim, DEPTH, seed)
+    half, quarter = num_points // 2, num_points // 4
+    train, validation = slice(half), slice(half, half + quarter)
+    test = slice(half + quarter, None)
+    dataset = Dataset(
+        name=name,
+        x_train=x[train],
+        y_train=y[train],
+        x_validation=x[validation],
+        y_validation=y[validation],
+        x_test=x[test],
+        y_test=y[test],
+        num_classes=2,
+        terms=f"Generated: oblique tree of depth {DEPTH}, seed {seed}. Free to use.",
+    )
+    return ObliqueDataset(dataset, tree)
