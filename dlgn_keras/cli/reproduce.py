@@ -12,7 +12,7 @@ from dlgn_keras.cli.options import (
     names_of,
     whole,
 )
-from dlgn_keras.experiments.registry import EXPERIMENTS, SCALES
+from dlgn_keras.experiments import EXPERIMENTS, SCALES
 from dlgn_keras.tools.messages import closest
 from dlgn_keras.tools.terminal import print_table
 

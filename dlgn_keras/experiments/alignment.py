@@ -7,10 +7,15 @@ from typing import Any
 import numpy as np
 
 from dlgn_keras import data, kernels
-from dlgn_keras.experiments import figures
-from dlgn_keras.experiments.cells import Cell, change, describe, mean_std, select
-from dlgn_keras.experiments.experiment import Call, Experiment
-from dlgn_keras.experiments.keep import kept_model
+from dlgn_keras.experiments import tables
+from dlgn_keras.experiments.experiment import (
+    Call,
+    Cell,
+    Experiment,
+    describe,
+    mean_std,
+)
+from dlgn_keras.experiments.runs import kept_model
 from dlgn_keras.experiments.tables import Table
 from dlgn_keras.skeletons import fc
 from dlgn_keras.tools.files import make_folder, write_atomically
@@ -61,8 +66,7 @@ def run(call: Call) -> Table:
     """Train, and measure nu of the path kernel of the models kept on the way."""
     setup = SETUPS[call.scale]
     path = two_classes(call.runs.out / "data", setup["data"], call.runs.data_dir)
-    planned = select(cells(call.scale, str(path.resolve())), call.rows)
-    planned = change(planned, call.changes)
+    planned = call.chosen(cells(call.scale, str(path.resolve())))
     found: dict[tuple[str, int], list[float]] = {}
 
     def tabulate() -> Table:
@@ -115,7 +119,7 @@ def _lines(
 def figure(table: Table, path: Path) -> Path:
     """Draw nu over training, a curve per family."""
     what = "nu, small where the kernel fits the labels"
-    return figures.row_curves(table, path, "epoch", "nu", what)
+    return tables.row_curves(table, path, "epoch", "nu", what)
 
 
 EXPERIMENT = Experiment(

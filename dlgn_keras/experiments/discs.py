@@ -8,12 +8,17 @@ import numpy as np
 
 from dlgn_keras import data, interpret
 from dlgn_keras.data import ObliqueTree
-from dlgn_keras.experiments.cells import Cell, change, describe, mean_std, select
-from dlgn_keras.experiments.experiment import Call, Experiment
-from dlgn_keras.experiments.keep import kept_model
+from dlgn_keras.experiments.experiment import (
+    Call,
+    Cell,
+    Experiment,
+    describe,
+    mean_std,
+)
+from dlgn_keras.experiments.runs import kept_model
 from dlgn_keras.experiments.tables import Table
 from dlgn_keras.interpret import plots
-from dlgn_keras.models import GatedModel
+from dlgn_keras.models import FAMILIES, GatedModel
 from dlgn_keras.skeletons import fc
 from dlgn_keras.tools.files import make_folder, write_atomically
 from dlgn_keras.training import Recipe, load_trained
@@ -25,7 +30,8 @@ TREE = ObliqueTree(
     leaf_labels=np.array([0, 1, 0, 1]),
 )
 NUM_DISCS = 3
-FAMILIES = {"DNN": "dnn", "DLGN": "dlgn"}
+GATED = {"value_input": "ones", "beta": 10.0}
+MODELS = ("dnn", "dlgn")
 SETUPS: dict[str, dict[str, Any]] = {
     "small": {"points": 2000, "skeleton": fc(3, 8), "epochs": 120},
     "paper": {"points": 20_000, "skeleton": fc(4, 10), "epochs": 400},
@@ -39,7 +45,7 @@ def cells(scale: str, paths: dict[str, str]) -> list[Cell]:
     setup = SETUPS[scale]
     return [
         Cell(
-            {"row": row, "model": model},
+            {"row": row, "model": family.upper()},
             Recipe(
                 family=family,
                 data=path,
@@ -47,11 +53,11 @@ def cells(scale: str, paths: dict[str, str]) -> list[Cell]:
                 epochs=setup["epochs"],
                 batch_size=setup["points"] // 20,
                 learning_rate=0.02 if scale == "small" else 0.01,
-                **({} if family == "dnn" else {"value_input": "ones", "beta": 10.0}),
+                **(GATED if FAMILIES[family].has_gating_network else {}),
             ),
         )
         for row, path in paths.items()
-        for model, family in FAMILIES.items()
+        for family in MODELS
     ]
 
 
@@ -76,7 +82,7 @@ def run(call: Call) -> Table:
     names = ("discs", "tree")
     folder = call.runs.out / "data"
     paths = {name: str(plane_data(folder, name, points).resolve()) for name in names}
-    planned = change(select(cells(call.scale, paths), call.rows), call.changes)
+    planned = call.chosen(cells(call.scale, paths))
     lines: dict[tuple[str, str], list[tuple[float, list[dict[str, float]]]]] = {}
     pictures: dict[str, dict[str, Any]] = {}
 

@@ -5,8 +5,7 @@ from typing import Any
 
 from dlgn_keras import data
 from dlgn_keras.experiments.experiment import Call, Experiment
-from dlgn_keras.experiments.figures import STYLES
-from dlgn_keras.experiments.tables import Table
+from dlgn_keras.experiments.tables import STYLES, Table, plain, rows_of
 from dlgn_keras.interpret.faithfulness import Faithfulness, score_methods
 from dlgn_keras.presets import find, from_preset
 from dlgn_keras.presets.files import read_metadata
@@ -60,10 +59,8 @@ def line(row: str, method: str, scores: Faithfulness) -> dict[str, Any]:
         interval = getattr(scores, name)
         mean = half = None
         if interval is not None:
-            mean, half = (
-                round(interval.mean, 5),
-                round(interval.high - interval.mean, 5),
-            )
+            mean = round(interval.mean, 5)
+            half = round(interval.high - interval.mean, 5)
         found |= {name: mean, f"{name} ±": half}
     return found
 
@@ -85,7 +82,7 @@ def figure(table: Table, path: Path) -> Path:
     from matplotlib.figure import Figure
 
     shown = [m for m in MEASURES if any(one[m] is not None for one in table.lines)]
-    rows = list(dict.fromkeys(one["row"] for one in table.lines))
+    rows = rows_of(table)
     methods = list(dict.fromkeys(one["method"] for one in table.lines))
     size = (1.8 + 3.2 * len(shown), 1.6 + 0.5 * len(methods))
     made = Figure(figsize=size, layout="constrained", dpi=150)
@@ -110,9 +107,7 @@ def figure(table: Table, path: Path) -> Path:
         axes.set_xlabel(MEASURES[measure])
         axes.set_yticks(range(len(methods)), methods)
         axes.set_ylim(len(methods) - 0.5, -0.5)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.3)
-        axes.set_axisbelow(True)
+        plain(axes)
     made.suptitle(table.title, x=0.01, ha="left", fontsize="medium")
     made.legend(loc="outside lower center", ncols=3, frameon=False)
     write_atomically(path, lambda part: made.savefig(part, format="png"))

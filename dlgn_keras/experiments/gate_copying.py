@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dlgn_keras.experiments import figures
-from dlgn_keras.experiments.cells import Cell, Measured, mean
-from dlgn_keras.experiments.experiment import Experiment
+from dlgn_keras.experiments import tables
+from dlgn_keras.experiments.experiment import Cell, Experiment, Measured, mean
 from dlgn_keras.experiments.tables import Table
 from dlgn_keras.training import named_recipe
 
@@ -63,7 +62,7 @@ def figure(table: Table, path: Path) -> Path:
         "DNN then": "the DNN then",
         "published": "published",
     }
-    return figures.curves(table, path, "gates' epoch", columns, "test accuracy, %")
+    return tables.curves(table, path, "gates' epoch", columns, "test accuracy, %")
 
 
 EXPERIMENT = Experiment(

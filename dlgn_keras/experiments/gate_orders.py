@@ -3,9 +3,8 @@
 import itertools
 from pathlib import Path
 
-from dlgn_keras.experiments import figures, setups
-from dlgn_keras.experiments.cells import Cell
-from dlgn_keras.experiments.experiment import Experiment
+from dlgn_keras.experiments import families, tables
+from dlgn_keras.experiments.experiment import Cell, Experiment
 from dlgn_keras.experiments.tables import Table
 
 ORDERS = tuple(itertools.permutations(range(4)))
@@ -13,14 +12,14 @@ ORDERS = tuple(itertools.permutations(range(4)))
 
 def cells(scale: str) -> list[Cell]:
     """Return 24 orders, the identity first, for DGN and DLGN and both value inputs."""
-    row = setups.rows(scale)[0]
+    row = families.rows(scale)[0]
     return [
         Cell(
             {
                 "row": f"{family}-{value_input}",
                 "order": "".join(str(k + 1) for k in order),
             },
-            setups.recipe(
+            families.recipe(
                 scale,
                 row,
                 family=family,
@@ -36,7 +35,7 @@ def cells(scale: str) -> list[Cell]:
 
 def figure(table: Table, path: Path) -> Path:
     """Draw a dot per order, a line of them per family and value input."""
-    return figures.strip(table, path, marked=lambda line: line["order"] == "1234")
+    return tables.strip(table, path, marked=lambda line: line["order"] == "1234")
 
 
 EXPERIMENT = Experiment(

@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 
 from dlgn_keras import data, interpret
-from dlgn_keras.experiments import figures
-from dlgn_keras.experiments.cells import Cell, change, describe, mean_std, select
-from dlgn_keras.experiments.experiment import Call, Experiment
+from dlgn_keras.experiments import tables
+from dlgn_keras.experiments.experiment import (
+    Call,
+    Cell,
+    Experiment,
+    describe,
+    mean_std,
+)
 from dlgn_keras.experiments.tables import Table
 from dlgn_keras.interpret import NodeDistances
 from dlgn_keras.models import GatedModel
@@ -40,7 +45,7 @@ def cells(scale: str) -> list[Cell]:
 
 def run(call: Call) -> Table:
     """Train, and measure distances before and after."""
-    planned = change(select(cells(call.scale), call.rows), call.changes)
+    planned = call.chosen(cells(call.scale))
     for cell in planned:
         if cell.recipe.data not in ("sdi", "sdii", "sdiii"):
             raise ValueError(
@@ -121,14 +126,14 @@ NOTES = (
 
 def figure(table: Table, path: Path) -> Path:
     """Draw distances before and after, node by node."""
-    names = list(dict.fromkeys(line["row"] for line in table.lines))
+    names = tables.rows_of(table)
 
     def fill(axes: Any) -> None:
         for k, name in enumerate(names):
             lines = [line for line in table.lines if line["row"] == name]
             nodes = np.array([line["node"] for line in lines]) + 0.2 * k
             for j, when in enumerate(("before", "after")):
-                colour, marker = figures.STYLES[2 * k + j]
+                colour, marker = tables.STYLES[2 * k + j]
                 axes.errorbar(
                     nodes,
                     [line[f"{when} mean"] for line in lines],
@@ -146,7 +151,7 @@ def figure(table: Table, path: Path) -> Path:
         axes.set_ylabel("distance of the nearest hyperplane")
         axes.set_title(table.title, fontsize=10)
 
-    return figures.draw(path, (7.5, 4.5), fill)
+    return tables.draw(path, (7.5, 4.5), fill)
 
 
 EXPERIMENT = Experiment(

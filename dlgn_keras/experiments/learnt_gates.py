@@ -1,8 +1,8 @@
 """Experiment 6: freeze learnt gates, retrain the value network from scratch."""
 
-from dlgn_keras.experiments import setups
-from dlgn_keras.experiments.cells import Cell
-from dlgn_keras.experiments.experiment import Experiment
+from dlgn_keras.experiments import families
+from dlgn_keras.experiments.experiment import Cell, Experiment
+from dlgn_keras.models import FAMILIES
 
 REVERSED = (3, 2, 1, 0)
 RETRAINED: dict[str, dict] = {
@@ -18,17 +18,18 @@ RETRAINED: dict[str, dict] = {
 
 def cells(scale: str) -> list[Cell]:
     """Return, per family, the whole net and value networks on its frozen gates."""
-    row = setups.rows(scale)[0]
+    row = families.rows(scale)[0]
     found = []
-    for family in setups.FAMILY_NAMES:
-        whole = setups.recipe(scale, row, family=family)
+    for family in FAMILIES:
+        whole = families.recipe(scale, row, family=family)
         found.append(Cell({"row": family, "value network": "trained with it"}, whole))
-        twin = {"family": "dgn" if family == "dnn" else family}
+        gated = FAMILIES[family].has_gating_network
+        twin = {"family": family if gated else "dgn"}
         for name, options in RETRAINED.items():
             found.append(
                 Cell(
                     {"row": family, "value network": name},
-                    setups.recipe(scale, row, **twin, **options),
+                    families.recipe(scale, row, **twin, **options),
                     gates_of=whole,
                 )
             )

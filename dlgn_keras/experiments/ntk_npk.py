@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from dlgn_keras import data, kernels
-from dlgn_keras.experiments import figures
-from dlgn_keras.experiments.cells import describe, mean_std
-from dlgn_keras.experiments.experiment import Call, Experiment
+from dlgn_keras.experiments import tables
+from dlgn_keras.experiments.experiment import Call, Experiment, describe, mean_std
 from dlgn_keras.experiments.tables import Table
 from dlgn_keras.models import DGN
 from dlgn_keras.skeletons import Skeleton, parse
@@ -108,7 +107,7 @@ NOTES = (
 def figure(table: Table, path: Path) -> Path:
     """Draw the alignment over the width, a curve per architecture."""
     what = "alignment of the two kernels"
-    return figures.row_curves(table, path, "width", "alignment", what, log=True)
+    return tables.row_curves(table, path, "width", "alignment", what, log=True)
 
 
 EXPERIMENT = Experiment(

@@ -1,8 +1,7 @@
 """Experiment 1: how much of a DNN is in its gates (arXiv 2006.10529, Table 1)."""
 
-from dlgn_keras.experiments.cells import Cell
-from dlgn_keras.experiments.experiment import Experiment
-from dlgn_keras.experiments.keep import BEST
+from dlgn_keras.experiments.experiment import Cell, Experiment
+from dlgn_keras.experiments.runs import BEST
 from dlgn_keras.training import named_recipe
 
 # Test accuracy in %, mean of 5 runs, best test epoch.

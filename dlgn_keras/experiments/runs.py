@@ -1,21 +1,23 @@
-"""Runs: train each recipe once, whoever asks for it, and read it back after."""
+"""Runs: each recipe is trained once and read back after; models of some epochs stay."""
 
+import csv
 import dataclasses
 import hashlib
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import keras
 
 from dlgn_keras.data import Dataset
-from dlgn_keras.experiments.keep import BEST, KeepModels, kept_model
-from dlgn_keras.tools.files import make_folder
+from dlgn_keras.models import GatedModel
+from dlgn_keras.tools.files import make_folder, write_atomically
 from dlgn_keras.training import Recipe, Result, fit, load_data
 from dlgn_keras.training.recipe import from_dict
 
+BEST = "best"  # the first epoch with the highest test accuracy, as some papers choose
 PATH_FIELDS = ("gates_from", "data")
 Keep = Sequence[int | str]
 
@@ -23,14 +25,13 @@ Keep = Sequence[int | str]
 class Runs:
     """The training runs of experiments, one folder each, shared by their recipe.
 
-    Two experiments, or two rows of one, that ask for the same recipe get the
-    same folder: the second one finds the result there. A run that was
-    interrupted goes on from its last finished epoch.
+    Experiments and rows that ask for the same recipe get the same folder: the second
+    one finds the result there. An interrupted run resumes from its last epoch.
 
     Args:
         out: folder of all experiments; runs lie in its subfolder "runs".
         data_dir: tensorflow-datasets folder, or one with <name>.npz.
-        progress: whether to tell on stderr what goes on.
+        progress: whether to show progress on standard error.
     """
 
     def __init__(
@@ -51,8 +52,8 @@ class Runs:
 
         Args:
             recipe: what to train.
-            keep: epochs after which the model is kept, see `kept_model`; among them
-                `BEST`, without which a finished run serves only who does not ask.
+            keep: epochs after which the model is kept, see `kept_model`. A finished
+                run that did not keep `BEST` is trained again if `BEST` is asked for.
         """
         folder = self.folder(recipe, keep)
         result = self.asked.get(folder.name)
@@ -75,7 +76,7 @@ class Runs:
         return self._datasets[key]
 
     def tell(self, text: str) -> None:
-        """Print a line for whoever waits."""
+        """Print a line of progress on standard error."""
         if self.progress:
             print(text, file=sys.stderr, flush=True)
 
@@ -103,11 +104,11 @@ class Runs:
 
 
 def run_name(recipe: Recipe, keep: Keep = ()) -> str:
-    """Return a name one can read, with a hash of all that differs from the defaults.
+    """Return a readable name, with a hash of all fields that differ from the defaults.
 
-    A recipe field added later, left at its default, changes no name; of a path,
-    only the end counts, so that a folder of runs can be moved. Nor does `BEST` in
-    `keep` change it: that run is the same, with one file more.
+    Recipe fields added later leave it unchanged at their defaults. Only the end of a
+    path counts, so that a folder of runs can be moved. `BEST` in `keep` does not count:
+    that run is the same, with one file more.
 
     Example:
         >>> from dlgn_keras.experiments.runs import run_name
@@ -145,3 +146,63 @@ def _read(folder: Path, recipe: Recipe) -> Result:
             "Move it away or choose another `out`."
         )
     return result
+
+
+def kept_model(folder: Path, epoch: int) -> Path:
+    """Return the file of the model after some epochs; 0 is the untrained one."""
+    return folder / f"epoch_{epoch:04d}.keras"
+
+
+class KeepModels(keras.callbacks.Callback):
+    """Save the model after each of the given epochs into the run's folder.
+
+    A resumed run loses none: a model is also saved before the epoch that follows it.
+
+    Args:
+        folder: the run folder.
+        epochs: numbers of finished epochs, 0 for the untrained model; `BEST` keeps
+            the latest best model.
+    """
+
+    def __init__(self, folder: Path, epochs: Iterable[int | str]) -> None:
+        super().__init__()
+        self.folder = folder
+        self.epochs = frozenset(epochs)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self._keep(epoch)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self._keep(epoch + 1)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        # Stopped after the last epoch: no epoch began or ended this time.
+        self._keep(self.params["epochs"])
+
+    def _keep(self, epoch: int) -> None:
+        if epoch in self.epochs:
+            self._save(epoch)
+        if BEST in self.epochs:
+            rows = _log(self.folder)
+            best = max(rows, key=lambda row: row["test_accuracy"], default=None)
+            if best is not None and best is rows[-1]:
+                self._save(int(best["epoch"]))
+                for row in rows[:-1]:
+                    if int(row["epoch"]) not in self.epochs:
+                        earlier = kept_model(self.folder, int(row["epoch"]))
+                        earlier.unlink(missing_ok=True)
+
+    def _save(self, epoch: int) -> None:
+        path = kept_model(self.folder, epoch)
+        if not path.is_file():
+            net = next(n for n in self.model.layers if isinstance(n, GatedModel))
+            write_atomically(path, net.save)
+
+
+def _log(folder: Path) -> list[dict[str, float]]:
+    """Return the rows of log.csv: the epochs done, also before an interruption."""
+    path = folder / "log.csv"
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from dlgn_keras.experiments.cells import Cell
-from dlgn_keras.experiments.experiment import Experiment
+from dlgn_keras.experiments.experiment import Cell, Experiment
 from dlgn_keras.training import named_recipe
 
 # Model -> its named recipe (less the data's name), and what is set in it. The paper

@@ -5,9 +5,8 @@ import pytest
 from experiments import few
 
 from dlgn_keras import data, skeletons
-from dlgn_keras.experiments.cells import Cell, change, describe, measure, select
-from dlgn_keras.experiments.keep import BEST
-from dlgn_keras.experiments.runs import Runs
+from dlgn_keras.experiments.experiment import Cell, change, describe, measure, select
+from dlgn_keras.experiments.runs import BEST, Runs
 from dlgn_keras.training import Result, fit, load_trained
 
 DNN = few.recipe(family="dnn", schedule="constant")

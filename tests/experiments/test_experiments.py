@@ -12,8 +12,7 @@ from dlgn_keras.cli.options import given_options
 from dlgn_keras.cli.reproduce import add_arguments
 from dlgn_keras.experiments import EXPERIMENTS, reproduce
 from dlgn_keras.experiments.experiment import Call
-from dlgn_keras.experiments.keep import BEST
-from dlgn_keras.experiments.runs import Runs, run_name
+from dlgn_keras.experiments.runs import BEST, Runs, run_name
 from dlgn_keras.skeletons import output_shapes
 
 WITH_CELLS = [name for name, found in EXPERIMENTS.items() if found.cells]

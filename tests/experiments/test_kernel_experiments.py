@@ -9,8 +9,8 @@ from experiments import few
 from dlgn_keras import data
 from dlgn_keras.experiments import reproduce
 from dlgn_keras.experiments.alignment import two_classes
-from dlgn_keras.experiments.keep import kept_model
 from dlgn_keras.experiments.ntk_npk import compare
+from dlgn_keras.experiments.runs import kept_model
 from dlgn_keras.models import DGN
 from dlgn_keras.skeletons import fc
 from dlgn_keras.training import load_trained

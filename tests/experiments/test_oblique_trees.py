@@ -5,9 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from dlgn_keras.experiments import baselines, oblique_trees, reproduce
-from dlgn_keras.experiments.baselines import measure_baseline
-from dlgn_keras.experiments.oblique_setups import AS_PUBLISHED, NETWORKS, PUBLISHED
+from dlgn_keras.experiments import oblique_trees, reproduce
+from dlgn_keras.experiments.oblique_trees import (
+    AS_PUBLISHED,
+    NETWORKS,
+    PUBLISHED,
+    measure_baseline,
+)
 from dlgn_keras.training import Recipe, load_data, named_recipe
 
 FEW = {"num_train": 200, "num_test": 100, "epochs": 2}
@@ -22,7 +26,7 @@ SHORT = {
 def short(monkeypatch):
     monkeypatch.setattr(oblique_trees, "NETWORKS", SHORT)
     monkeypatch.setattr(oblique_trees, "READ", ("DLGN-SF",))
-    cart = {"CART": baselines.BASELINES["CART"]}
+    cart = {"CART": oblique_trees.BASELINES["CART"]}
     monkeypatch.setattr(oblique_trees, "BASELINES", cart)
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from experiments import few
 
-from dlgn_keras.experiments.keep import BEST, KeepModels, kept_model
-from dlgn_keras.experiments.runs import Runs, run_name
+from dlgn_keras.experiments.runs import BEST, KeepModels, Runs, kept_model, run_name
 from dlgn_keras.models import DNN
 from dlgn_keras.skeletons import fc
 from dlgn_keras.training import fit, load_trained
