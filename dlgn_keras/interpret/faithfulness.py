@@ -160,7 +160,7 @@ def grid_localisation(
     each is asked for in turn.
 
     Args:
-        larger: what `grid_model` returned.
+        larger: the result of `grid_model`.
         x, y: raw images and classes. indices: (grids, 4), see `grids`.
         method: function (net, x, target) -> attributions.
 

@@ -301,7 +301,7 @@ def spectrum(net: GatedModel | GateFilters, site: str = "", size: int = 32) -> S
     """Return the frequency response of the filters of a DLGN's site.
 
     Args:
-        net: a DLGN, or what `gate_filters` returned.
+        net: a DLGN, or the result of `gate_filters`.
         site: name of a gated stage; not needed for given filters.
         size: least number of frequencies per axis; a larger window has as many as
             it has taps, so that nothing is lost.

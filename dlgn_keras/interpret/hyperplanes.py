@@ -1,4 +1,4 @@
-"""The hyperplanes of a fully connected DLGN, and where data lies among them."""
+"""The gate hyperplanes of a fully connected DLGN, and how data lie among them."""
 
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ Planes = Hyperplanes | ObliqueTree
 
 
 class PatternCounts(NamedTuple):
-    """How many different gate patterns a set of inputs shows.
+    """Numbers of different gate patterns over a set of inputs.
 
     sites: {site: number of different patterns}. total: of all sites together.
     largest: number of inputs that share the most common joint pattern.
@@ -77,17 +77,16 @@ def hyperplanes(net: GatedModel) -> Hyperplanes:
 def distances(
     planes: Hyperplanes, with_offset: bool = False, others: Planes | None = None
 ) -> np.ndarray:
-    """Return how far each hyperplane is from each other: 0 to sqrt 2.
+    """Return the distances between hyperplanes, from 0 to sqrt 2.
 
-    `d(u, v) = min(|u/|u| - v/|v||, |u/|u| + v/|v||)`: a hyperplane and its negative
-    are the same, whatever their scale.
+    `d(u, v) = min(|u/|u| - v/|v||, |u/|u| + v/|v||)`: sign and scale do not count.
 
     Args:
-        planes: what `hyperplanes` returned.
+        planes: the result of `hyperplanes`.
         with_offset: whether u is (normal, offset) instead of the normal alone; then
             parallel hyperplanes differ.
-        others: hyperplanes, or a `dk.data.ObliqueTree` for those of its nodes, to
-            measure to; None: `planes` themselves.
+        others: hyperplanes or a `dk.data.ObliqueTree` (its nodes) to measure to;
+            None: `planes` themselves.
 
     Returns:
         (planes, others) float64.
@@ -197,14 +196,14 @@ def _counts(bits: np.ndarray) -> np.ndarray:
 
 
 class HyperplaneRecorder(keras.callbacks.Callback):
-    """Keep the gate hyperplanes of a DLGN at the start and after epochs.
+    """Record the gate hyperplanes of a DLGN before training and after epochs.
 
-    For `net.fit(..., callbacks=[recorder])`, and for `dk.training.fit`, which
-    calls the end of a round of epochs an end.
+    For `net.fit(..., callbacks=[recorder])`, and for `dk.training.fit`, where a
+    round of epochs counts as one.
 
     Args:
-        every: keep those of each so-many-th epoch, at least 1; the first state and
-            the last are kept in any case.
+        every: record after every so many epochs, at least 1; the first state and the
+            last are recorded in any case.
 
     Attributes:
         epochs: list of int, finished epochs of each record; 0 is before training.
@@ -254,7 +253,7 @@ class HyperplaneRecorder(keras.callbacks.Callback):
 
 
 def _gated(model: Any) -> Any:
-    """Return the model of ours that is trained: the model itself, or inside it."""
+    """Return the gated model in training: the model itself, or one inside it."""
     if isinstance(model, GatedModel):
         return model
     layers = getattr(model, "layers", [])

@@ -29,12 +29,12 @@ def filters_at(
 ) -> AffineUnits:
     """Return the exact maps of all channels of a DLGN's site at one position.
 
-    Borders, strides, residual blocks and pooling included: what `gate_filters`
-    says of interior positions holds here for every one.
+    They hold at every position, borders included, where `gate_filters` holds at
+    interior ones.
 
     Args:
-        net: a DLGN.
-        site: name of a gated stage.
+        net: a DLGN, or a "dlgn" twin of a Keras model.
+        site: name of a gated stage, or of a site of a twin.
         position: one index per image axis; the centre if None.
 
     Raises:
@@ -63,11 +63,11 @@ def local_filters(
     """Return the maps of a site's channels in the linear region of one input.
 
     In a DNN and in the ReLU gating network of a DGN, pre-activations are affine only
-    as long as no earlier ReLU switches: these maps hold near x, and another input
-    has others. For a DLGN they are `filters_at`, whatever x.
+    as long as no earlier ReLU switches: the maps hold near x and differ elsewhere.
+    They are rows of the gating network's Jacobian. For a DLGN they are `filters_at`.
 
     Args:
-        net: a DNN, DGN or DLGN.
+        net: a DNN, DGN or DLGN, or the twin of a Keras model.
         x: one raw input, (*input_shape) or (1, *input_shape).
         site, position: as in `filters_at`.
 

@@ -1,4 +1,4 @@
-"""Exact slices: how the gates cut a plane through the input space into regions."""
+"""Exact slices: the regions into which gates cut a plane through the input space."""
 
 from typing import Any, NamedTuple
 

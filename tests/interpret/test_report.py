@@ -74,7 +74,8 @@ def test_the_numbers_on_the_page_are_those_of_the_api(page):
             total = numbers["contributions"] + numbers["bias"]
             assert total == pytest.approx(numbers["logit"], abs=1e-4)
             shown = np.array(read.data["maps"][f"{i}/{label}"])
-            np.testing.assert_allclose(shown, e.contributions[i].sum(-1), rtol=1e-5)
+            sums = e.contributions[i].astype(float).sum(-1)
+            np.testing.assert_allclose(shown, sums, rtol=1e-5)
             for logit in e.logits[i]:
                 assert any(abs(cell - logit) < 1e-4 for cell in read.cells)
         top = interpret.top_paths(net, x[i], k=4, include_bias=False)

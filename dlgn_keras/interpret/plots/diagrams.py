@@ -22,7 +22,7 @@ def plot_paths(top: TopPaths) -> Any:
     channel).
 
     Args:
-        top: what `top_paths` returned.
+        top: the result of `top_paths`.
 
     Returns:
         matplotlib Figure.
@@ -109,7 +109,7 @@ def plot_distances(distances: np.ndarray, sites: Sequence[Any]) -> Any:
     """Draw how far each hyperplane is from each other, ordered as given.
 
     Args:
-        distances: (planes, planes), what `distances` returned.
+        distances: (planes, planes), the result of `distances`.
         sites: (planes,) site of each, `Hyperplanes.sites`.
 
     Returns:
@@ -143,7 +143,7 @@ def plot_margins(margins: Mapping[str, np.ndarray]) -> Any:
     """Draw how the signed distances of data to hyperplanes are spread, by site.
 
     Args:
-        margins: what `margins` returned.
+        margins: the result of `margins`.
 
     Returns:
         matplotlib Figure.
@@ -221,7 +221,7 @@ def plot_tree(
     points both say how many come there, a leaf also the share of them it gets right.
 
     Args:
-        tree: what `oblique_tree` returned, or any other.
+        tree: the result of `oblique_tree`, or any other.
         x: (n, dim) points to send down the tree, if any.
         y: (n,) their classes, if x is given.
         names: (dim,) names of the features; default "x0", "x1", ...

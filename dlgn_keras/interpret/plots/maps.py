@@ -74,7 +74,7 @@ def plot_gates(gates: Mapping[str, np.ndarray], index: int = 0) -> Any:
     Dense sites are shown unit by unit. 0 is closed, 1 is open.
 
     Args:
-        gates: what `net.gates(x)` returned.
+        gates: the result of `net.gates(x)`.
         index: which example.
 
     Returns:
@@ -107,7 +107,7 @@ def plot_filters(filters: GateFilters, units: Sequence[int] | int = 8) -> Any:
     """Draw filters of a site in input space, red above zero, blue below.
 
     Args:
-        filters: what `gate_filters` returned, over images or flat vectors.
+        filters: the result of `gate_filters`, over images or flat vectors.
         units: which channels, or how many of the strongest (by norm).
 
     Returns:
@@ -143,7 +143,7 @@ def plot_spectrum(spectrum: Spectrum, units: Sequence[int] | int = 8) -> Any:
     """Draw the frequency response of filters, root mean square over input channels.
 
     Args:
-        spectrum: what `spectrum` returned, with two image axes.
+        spectrum: the result of `spectrum`, with two image axes.
         units: which channels, or how many of the strongest.
 
     Returns:

@@ -58,7 +58,7 @@ def plot_regions(
     """Draw a slice of regions, coloured by the share of open gates.
 
     Args:
-        regions: what `slice_regions` returned.
+        regions: the result of `slice_regions`.
         points: (n, 2) slice coordinates of data to mark, if any.
         labels: (n,) classes of the points.
 

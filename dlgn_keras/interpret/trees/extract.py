@@ -252,7 +252,7 @@ def cluster_hyperplanes(
     u = (normal, offset) / |(normal, offset)|: their mean direction, free of signs.
 
     Args:
-        planes: what `hyperplanes` returned.
+        planes: the result of `hyperplanes`.
         eps: how far neighbours may be apart, above 0; 0.1 to 0.3 in the paper.
         min_cluster: how many hyperplanes, itself among them, must lie within `eps`
             of one for a cluster to grow from it (DBSCAN's `min_samples`).

@@ -35,7 +35,7 @@ def node_distances(
     Distances are those of `distances`: blind to sign and scale.
 
     Args:
-        planes: what `hyperplanes` returned, in the tree's space: of a network
+        planes: the result of `hyperplanes`, in the tree's space: of a network
             without preprocessing.
         tree: the tree that gave the labels.
         radius: up to which distance hyperplanes are counted, at least 0.
@@ -76,24 +76,24 @@ def discontinuities(
 ) -> np.ndarray:
     """Return each hyperplane's local discontinuity coefficient, 0 to 1.
 
-    Of H = {z : n . z + c = 0}, |n| = 1, and a label function f it is the share of
-    H, as the data lie about it, across which the label changes:
+    For a hyperplane H = {z : n . z + c = 0}, |n| = 1, and a label function f, it is
+    the share of H across which the label changes, weighted as the data lie near H:
 
         g(H) = mean over z on H of [f(z + h n) != f(z - h n)], h -> 0
 
-    with z the feet on H of the `share` of the data nearest to it. It is 0 where f
-    is the same on both sides of H almost everywhere, as for a hyperplane drawn at
-    random, and the share of H that parts two classes at a node of a tree: 1/2 at
-    the root of an orthogonal balanced tree with opposite siblings.
+    where z are the projections onto H of the `share` of the data nearest to it. It is
+    0 where f is the same on both sides of H almost everywhere, as for a random
+    hyperplane. At a node of a tree it is the share of H that separates two classes:
+    1/2 at the root of an orthogonal balanced tree with opposite siblings.
 
-    With `labels` a function (a tree's or a net's predictions) this is evaluated as it
-    stands, at h = `step`. With labels of data alone f is known at the points only: one
-    of them is compared to the neighbour of its mirror image on the other side, and
-    to its neighbour on its own side. Neighbours agree with probability a on one
-    side and b across, and `g = (a - b) / (a - (1 - a) / (k - 1))` takes away
-    what is not due to H, k classes being equally likely to replace one another.
-    That needs neighbours that tell something: points dense for their dimension
-    (about 5 at most); where neighbours agree no more than by chance it is NaN.
+    If `labels` is a function (the predictions of a tree or a net), the formula is
+    evaluated at h = `step`. If `labels` are those of the data, f is known at the
+    points only: each point is compared to the neighbour of its mirror image on the
+    other side, and to its neighbour on its own side. Neighbours agree with
+    probability a on one side and b across; `g = (a - b) / (a - (1 - a) / (k - 1))`
+    removes the changes not due to H, assuming that all k classes replace one another
+    equally often. The points must be dense for their dimension (about 5 at most);
+    where neighbours agree no more than by chance the coefficient is NaN.
 
     Args:
         planes: `hyperplanes(net)`, or a tree for those of its nodes.

@@ -17,16 +17,16 @@ def refine_tree(
 ) -> ObliqueTree:
     """Return the tree with its hyperplanes fitted to data, all else held fixed.
 
-    Tree alternating optimisation: for a node, only those of its points count for
-    which exactly one of the two subtrees is right; which one is a classification
-    problem of two classes, and its logistic regression is the node's new
-    hyperplane, kept if it sends no fewer of these points the right way. A node
-    right above two leaves first takes for their labels the two commonest of its
-    points. Sweeps go from the last node to the root and end early when nothing
-    changes; then every leaf takes the commonest label of its points.
+    Tree alternating optimisation: a node is refitted on the points that exactly one
+    of its subtrees classifies correctly. Which subtree that is gives a binary label;
+    a logistic regression on it becomes the new hyperplane if it routes at least as
+    many of these points correctly. A node right above two leaves first gives them the
+    two commonest labels of its points. Sweeps go from the last node to the root and
+    end early when nothing changes; then every leaf takes the commonest label of its
+    points.
 
     Args:
-        tree: where to start, such as what `oblique_tree` returned.
+        tree: where to start, such as the result of `oblique_tree`.
         x: (n, dim) points. y: (n,) class numbers.
         sweeps: at most so many passes over the nodes, at least 1.
         strength: scikit-learn's `C` of the logistic regression on features divided
@@ -146,7 +146,7 @@ def _logistic(points: np.ndarray, goal: np.ndarray, strength: float) -> np.ndarr
 
     model = LogisticRegression(C=strength, max_iter=300)
     with warnings.catch_warnings():
-        # Separable points have no optimum but a direction, long found by then.
+        # Separable points have no optimum, only a direction, which converges first.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(points[:, :-1], goal)
     return np.concatenate([model.coef_[0], model.intercept_])
