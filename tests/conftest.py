@@ -75,7 +75,7 @@ def pytest_collection_modifyitems(config, items):
         kept.update(id(cases[k]) for k in drawn[first : max(last, first + 1)])
     left_out = [item for item in items if id(item) not in kept]
     if left_out:
-        config.hook.pytest_deselected(left_out)
+        config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if id(item) in kept]
 
 

@@ -185,12 +185,13 @@ def balanced(net):
 
 
 def draw_kernels(net, seed):
-    """Move every kernel as far again as it is from zero."""
+    """Draw every kernel again, in part from what it is, of the same size."""
     rng = np.random.default_rng(seed)
     for variable in net.variables:
         if "kernel" in variable.path:
             value = ops.convert_to_numpy(variable)
-            variable.assign(value + rng.normal(size=value.shape) * value.std())
+            noise = rng.normal(size=value.shape) * value.std()
+            variable.assign((value + noise) / np.sqrt(2))
 
 
 def shake(net, scale=0.3, seed=1):
