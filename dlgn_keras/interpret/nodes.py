@@ -22,12 +22,12 @@ class Node(NamedTuple):
     """One stage at its place.
 
     name: the stage's name, "inputs" for node 0, "logits" for the last layer.
-    stage: None for node 0. inputs: indices of the nodes it reads, all smaller.
+    inputs: indices of the nodes it reads, all smaller.
     shape: of its output, without the batch.
     """
 
     name: str
-    stage: Stage | None
+    stage: Any  # a Stage; None for node 0
     inputs: tuple[int, ...]
     shape: tuple[int, ...]
 

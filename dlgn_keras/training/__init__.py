@@ -19,8 +19,8 @@ if TYPE_CHECKING:
         load_trained,
     )
     from dlgn_keras.training.many import fit_many
-    from dlgn_keras.training.node_trainer import node_trainer
     from dlgn_keras.training.result import Result, environment
+    from dlgn_keras.training.tree_nodes import node_trainer
 
 __all__ = [
     "NAMED",
@@ -49,6 +49,6 @@ _HOMES = {
     "fit_many": "many",
     "load_data": "fitting",
     "load_trained": "fitting",
-    "node_trainer": "node_trainer",
+    "node_trainer": "tree_nodes",
 }
 __getattr__, __dir__ = lazy.attach(__name__, __all__, _HOMES)

@@ -74,8 +74,8 @@ def plot_regions(
     """
     made, axes = figure(1, 1, (5.4, 4.6))
     place = axes[0, 0]
-    open_ = [np.mean(np.concatenate(list(r.gates.values()))) for r in regions]
-    polygons = _fill(place, regions, open_, linewidths=0.4)
+    shares = [np.concatenate(list(r.gates.values())).mean() for r in regions]
+    polygons = _fill(place, regions, shares, linewidths=0.4)
     made.colorbar(polygons, ax=place, label="share of open gates")
     if points is not None:
         points = np.asarray(points)
@@ -97,7 +97,7 @@ def plot_regions(
 
 
 def _fill(
-    place: Any, regions: Sequence[Region], values: Sequence[float], linewidths: float
+    place: Any, regions: Sequence[Region], values: Sequence[Any], linewidths: float
 ) -> Any:
     """Draw regions coloured by values; return the collection."""
     from matplotlib.collections import PolyCollection

@@ -131,7 +131,7 @@ def render(**context: Any) -> str:
     """Return the page: `page.html` filled in, all text escaped."""
     from jinja2 import Environment, StrictUndefined
 
-    template = resources.files(__package__).joinpath("page.html")
+    template = resources.files("dlgn_keras.interpret.report").joinpath("page.html")
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     return environment.from_string(template.read_text("utf-8")).render(context)
 
