@@ -9,13 +9,13 @@ from dlgn_keras.cli.saved import MODEL_HELP, data_of, load_model
 from dlgn_keras.tools.numbers import percent
 from dlgn_keras.tools.terminal import print_table
 
-EXAMPLE = "dlgn-keras evaluate dlgn_fc_mnist --data mnist"
+EXAMPLE = "dlgn-keras evaluate dlgn_fc_mnist"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help=MODEL_HELP)
     parser.add_argument(
-        "--data", help="data set; if not given, the one a run folder was trained on"
+        "--data", help="data set (default: the one the model was trained on)"
     )
     add_data_dir(parser)
     parser.add_argument(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dlgn_keras as dk
 from dlgn_keras.cli.options import add_common_options, whole
-from dlgn_keras.cli.saved import MODEL_HELP, class_names_of, load_model
+from dlgn_keras.cli.saved import MODEL_HELP, load_model
 
 EXAMPLE = "dlgn-keras explain dlgn_fc_mnist seven.png --out report.html"
 
@@ -48,8 +48,9 @@ def twin_of(name: str) -> str | None:
     table = dk.presets()
     if name not in table.names or table[name].family == "dnn":
         return None
-    same = {"skeleton": table[name].skeleton, "data": table[name].data}
-    return next((row.name for row in dk.presets(family="dnn", **same)), None)
+    kind = ("dnn", table[name].skeleton, table[name].data)
+    same = (r.name for r in table if (r.family, r.skeleton, r.data) == kind)
+    return next(same, None)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.classes:
         names = arguments.classes.split(",")
     else:
-        names = class_names_of(arguments.model, net)
+        names = net.about.get("class_names")
     page = dk.interpret.report(
         net,
         arguments.images,

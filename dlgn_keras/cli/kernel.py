@@ -10,14 +10,14 @@ from dlgn_keras.tools.files import make_folder, write_atomically, write_json
 from dlgn_keras.tools.numbers import percent
 from dlgn_keras.tools.terminal import print_table
 
-EXAMPLE = "dlgn-keras kernel dnn_fc_digits dlgn_fc_digits --data digits"
+EXAMPLE = "dlgn-keras kernel dnn_fc_digits dlgn_fc_digits"
 SOLVERS = ("ridge", "svm", "features")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("models", nargs="+", help=MODEL_HELP)
     parser.add_argument(
-        "--data", help="data set; if not given, the one a run folder was trained on"
+        "--data", help="data set (default: the one the model was trained on)"
     )
     add_data_dir(parser)
     for name, kind, default, text in (

@@ -27,7 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         one.set_defaults(action=action)
         return one
 
-    add_common_options(add(_list, "list the presets", ""))
+    rows = add(_list, "list the presets", " --family dlgn --data mnist")
+    rows.add_argument("--family", help="dnn, dgn or dlgn only")
+    rows.add_argument("--data", help="presets trained on this data set only")
+    add_common_options(rows)
     show = add(_show, "show a preset's accuracy, recipe and origin", " dlgn_fc_mnist")
     show.add_argument("preset", help=PRESET_HELP)
     add_common_options(show)
@@ -62,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int | None:
 def _list(arguments: argparse.Namespace) -> None:
     from dlgn_keras.presets.find import HEADER, cells
 
-    table = dk.presets()
+    wanted = {"family": arguments.family, "data": arguments.data}
+    table = dk.presets(**{k: v for k, v in wanted.items() if v is not None})
     if arguments.json:
         rows = [{**row._asdict(), "folder": str(row.folder)} for row in table]
         print(json.dumps(rows))
@@ -82,22 +86,50 @@ def _show(arguments: argparse.Namespace) -> None:
         print(json.dumps(metadata))
         return
     results, training = metadata.get("results", {}), metadata.get("training", {})
+    recipe, data = metadata.get("recipe", {}), metadata.get("data", {})
     rows = [
         ["preset", str(metadata.get("name"))],
         ["what", metadata.get("description", metadata.get("family", ""))],
         ["parameters", f"{metadata.get('parameter_count', 0):,}"],
         ["stored as", str(metadata.get("weights_dtype"))],
+        ["saved", str(metadata.get("date_saved"))],
     ]
+    if recipe:
+        rows.append(["recipe", recipe_text(recipe)])
+    if "input_shape" in data:
+        limits = data.get("raw_range")
+        between = f", raw values {limits[0]:g} to {limits[1]:g}" if limits else ""
+        shape = ", ".join(map(str, data["input_shape"]))
+        rows.append(["input", f"(n, {shape}){between}"])
+    if "class_names" in data:
+        names = data["class_names"]
+        more = f", ... ({len(names)})" if len(names) > 10 else ""
+        rows.append(["classes", ", ".join(names[:10]) + more])
     if results:
         rows += [
             ["test accuracy, last epoch", f"{percent(results['mean'])} %"],
             ["of each seed", ", ".join(f"{a:.4f}" for a in results["test_accuracy"])],
-            ["data", metadata["data"]["name"]],
+            ["data", data["name"]],
             ["made by", metadata["command"]],
+            ["commit", training["environment"].get("commit", "unknown")],
             ["device", training["environment"]["processor"]],
             ["seconds", ", ".join(f"{s:.0f}" for s in training["seconds"])],
         ]
     print_table(["", ""], rows, f"Folder: {folder}")
+
+
+def recipe_text(recipe: dict) -> str:
+    """Return a recipe in one line: skeleton, regime, optimizer and length."""
+    skeleton = recipe["skeleton"]
+    parts = [
+        skeleton if isinstance(skeleton, str) else f"{skeleton['name']} (own stages)",
+        recipe["regime"],
+        f"{recipe['epochs']} epochs of {recipe['optimizer']}",
+        f"{recipe['schedule']} to {recipe['learning_rate']:g}",
+        f"batch {recipe['batch_size']}",
+        f"augmentation {recipe['augmentation']}",
+    ]
+    return ", ".join(parts)
 
 
 def _push(arguments: argparse.Namespace) -> None:

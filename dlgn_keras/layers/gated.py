@@ -47,6 +47,10 @@ class Gated(keras.layers.Layer):
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        check_one_argument(self, args)
+        return super().__call__(*args, **kwargs)
+
     def make_affine(self, options: dict[str, Any]) -> keras.layers.Layer:
         """Return the Keras layer of the affine map, given the options all share."""
         raise NotImplementedError("A subclass of Gated defines its affine map.")
@@ -197,6 +201,15 @@ def keep_frozen(layer: keras.layers.Layer, *parts: keras.layers.Layer | None) ->
 
 def _numpy(variable: Any) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(variable), dtype=np.float64)
+
+
+def check_one_argument(layer: Any, args: tuple) -> None:
+    """Raise a TypeError if z and the gate are given as two arguments, not a list."""
+    if len(args) > 1 and not isinstance(args[1], bool):
+        raise TypeError(
+            f"{type(layer).__name__} takes one argument: a list, layer([z, gate]). "
+            f"Received: {len(args)} arguments."
+        )
 
 
 def split_inputs(inputs: Any) -> tuple[Any, Any]:

@@ -5,7 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from dlgn_keras.layers.gated import check_gate_shape, keep_frozen
+from dlgn_keras.layers.gated import (
+    check_gate_shape,
+    check_one_argument,
+    keep_frozen,
+)
 from dlgn_keras.layers.gated_conv import GatedConv2D
 
 
@@ -49,6 +53,10 @@ class GatedAdd(keras.layers.Layer):
             )
         check_gate_shape(self.name, a, gate[0] if gate else None)
         self.built = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        check_one_argument(self, args)
+        return super().__call__(*args, **kwargs)
 
     def call(self, inputs: Any) -> Any:
         a, b, *gate = inputs
@@ -160,6 +168,10 @@ class GatedResidualBlock(keras.layers.Layer):
         self.add.build([shape, shape, g2])
         keep_frozen(self, self.inner, self.outer, self.projection)
         self.built = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        check_one_argument(self, args)
+        return super().__call__(*args, **kwargs)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         z, g1, g2 = inputs

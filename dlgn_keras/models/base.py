@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, ClassVar, NamedTuple
 
 import keras
@@ -19,6 +20,7 @@ from dlgn_keras.skeletons import (
     Skeleton,
     check_input_shape,
     gate_shapes,
+    parse,
     walk,
 )
 from dlgn_keras.tools.messages import check_choice, check_count
@@ -97,7 +99,12 @@ class BaseModel(keras.Model):
         return name
 
     def raw_inputs(self, x: Any) -> np.ndarray:
-        """Return raw inputs as an array; raise a ValueError if they do not fit."""
+        """Return raw inputs as an array; raise a ValueError if they do not fit.
+
+        Args:
+            x: an array, a tf.data.Dataset or a `keras.utils.PyDataset`; of a data set
+                the inputs are taken, in its order.
+        """
         return check_inputs(x, self.input_shape[1:])
 
     def pre_activations(self, x: Any, batch_size: int = 256) -> dict[str, np.ndarray]:
@@ -162,7 +169,7 @@ class BaseModel(keras.Model):
             >>> images = dk.data.load("digits").x_test[:2]
             >>> answers = net.decode_predictions(net.predict(images, verbose=0), top=2)
             >>> [answer[0].name for answer in answers]
-            ['5', '2']
+            ['2', '2']
         """
         logits = np.asarray(logits)
         names = self.class_names
@@ -214,6 +221,32 @@ class BaseModel(keras.Model):
         """Return the model of a config that holds its arguments alone."""
         return cls(**config)
 
+    # -- training ----------------------------------------------------------
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Call Keras' `compile`; warn of a loss or gates that would train badly."""
+        super().compile(*args, **kwargs)
+        for loss in keras.tree.flatten(kwargs.get("loss", [*args, None, None][1])):
+            if wants_probabilities(loss):
+                warnings.warn(
+                    f"{self.name}: the loss expects probabilities, the model returns "
+                    "logits; give the loss with from_logits=True.",
+                    stacklevel=2,
+                )
+        frozen = not self.gating_network.trainable_weights
+        if self.has_gating_network and self.gate_mode == "hard" and not frozen:
+            warnings.warn(
+                f"{self.name}: hard gates pass no gradient, so the gating network will "
+                "not learn; freeze it, or take gate='soft'.",
+                stacklevel=2,
+            )
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        config = keras.saving.deserialize_keras_object(config)
+        self.compile(**config)
+        if getattr(self, "optimizer", None) is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
+
     # -- export and int8 ---------------------------------------------------
 
     def export(
@@ -226,7 +259,17 @@ class BaseModel(keras.Model):
             format: "tf_saved_model" (on TensorFlow and JAX), "onnx" (on TensorFlow
                 and PyTorch; `pip install dlgn-keras[onnx]`), or another of Keras'.
             options: options of Keras' `export`, such as `verbose`.
+
+        Raises:
+            ValueError: "onnx" on JAX, which Keras needs jax2onnx for.
         """
+        on_jax = keras.backend.backend() == "jax"
+        if format == "onnx" and on_jax and find_spec("jax2onnx") is None:
+            raise ValueError(
+                "`format` 'onnx' needs the TensorFlow or PyTorch backend: save the "
+                "model, set KERAS_BACKEND=torch, load it and export it there. "
+                "Received: format='onnx' on JAX."
+            )
         dtype = self.input.dtype
         self(ops.zeros((1, *self.input_shape[1:]), dtype))  # Keras wants one call
         super().export(filepath, format=format, **options)
@@ -447,7 +490,13 @@ class GatedModel(BaseModel):
         return super().predict(x, *args, **kwargs)
 
     def _check_range(self, x: Any) -> None:
-        """Warn of raw inputs outside the range the preprocessing was made for."""
+        """Warn of raw inputs outside the range the preprocessing was made for.
+
+        Raises:
+            ValueError: one example without a batch axis.
+        """
+        if isinstance(x, np.ndarray) and x.shape == self.input_shape[1:]:
+            check_inputs(x, self.input_shape[1:])
         if not isinstance(x, np.ndarray) or self.preprocessing is None:
             return
         problem = self.preprocessing.range_problem(x)
@@ -497,9 +546,12 @@ def check_arguments(
     seed: Any,
 ) -> tuple[dict[str, Any], tuple[Site, ...]]:
     """Return the arguments every family takes, checked and resolved, and the sites."""
+    if isinstance(skeleton, str):
+        skeleton = parse(skeleton)
     if not isinstance(skeleton, Skeleton):
         raise ValueError(
-            "`skeleton` must be a Skeleton, such as dk.skeletons.fc(). "
+            "`skeleton` must be a Skeleton, such as dk.skeletons.fc(), or its text, "
+            "such as 'fc:depth=4,width=20'. "
             f"Received: skeleton={skeleton!r}."
         )
     if not isinstance(preprocessing, Preprocessing | None):
@@ -531,11 +583,13 @@ def check_arguments(
 
 def check_inputs(x: Any, input_shape: tuple, name: str = "x") -> np.ndarray:
     """Return `x` as an array; raise a ValueError if it does not fit the model."""
-    x = np.asarray(x)
-    if x.shape[1:] != tuple(input_shape) or not x.ndim or not len(x):
+    input_shape = tuple(input_shape)
+    x = np.asarray(inputs_of(x, input_shape, name))
+    if x.shape[1:] != input_shape or not x.ndim or not len(x):
         raise ValueError(
             f"`{name}` must have shape (n, {', '.join(map(str, input_shape))}), n at "
             f"least 1. Received: {name} of shape {x.shape}."
+            f"{_missing_axes(name, x.shape, input_shape)}"
         )
     if x.dtype.kind not in "fiub":
         raise ValueError(
@@ -547,6 +601,56 @@ def check_inputs(x: Any, input_shape: tuple, name: str = "x") -> np.ndarray:
             f"`{name}` must be finite. Received: {name} with {bad} NaN or infinite."
         )
     return x
+
+
+def _missing_axes(name: str, shape: tuple, input_shape: tuple) -> str:
+    """Return a hint where a batch or a channel axis is missing, else nothing."""
+    hints = (
+        (shape, "None", "One example needs a batch axis"),
+        ((*shape[1:], 1), "..., None", "Add the channel axis"),
+        ((*shape, 1), "None, ..., None", "Add the batch and the channel axis"),
+    )
+    found = (f" {why}: {name}[{at}]." for s, at, why in hints if s == input_shape)
+    return next(found, "")
+
+
+def inputs_of(x: Any, input_shape: tuple, name: str = "x") -> Any:
+    """Return the inputs of a tf.data.Dataset or a PyDataset as an array; else `x`.
+
+    Raises:
+        ValueError: a data set without an end.
+    """
+    if isinstance(x, keras.utils.PyDataset):
+        endless = x.num_batches is None
+        batches: Any = () if endless else (x[k] for k in range(x.num_batches))
+    elif hasattr(x, "as_numpy_iterator"):
+        endless = int(x.cardinality()) == -1
+        batches = x.as_numpy_iterator()
+    else:
+        return x
+    if endless:
+        raise ValueError(f"`{name}` must be a data set with an end. Received: {x!r}.")
+    parts = [b[0] if isinstance(b, list | tuple) else b for b in batches]
+    parts = [np.asarray(part) for part in parts]
+    if not parts:
+        raise ValueError(f"`{name}` must hold an example. Received: none in {x!r}.")
+    join = np.stack if parts[0].shape == input_shape else np.concatenate
+    return join(parts)
+
+
+def wants_probabilities(loss: Any) -> bool:
+    """Return whether a loss is a cross-entropy of probabilities, not of logits."""
+    if loss is None:
+        return False
+    try:
+        loss = keras.losses.get(loss)
+    except ValueError:
+        return False
+    name = str(getattr(loss, "name", None) or getattr(loss, "__name__", ""))
+    if "crossentropy" not in name and name != "kl_divergence":
+        return False
+    known = str(getattr(loss, "__module__", "")).startswith("keras.")
+    return known and not getattr(loss, "from_logits", False)
 
 
 def preprocess(inputs: Any, preprocessing: Preprocessing | None) -> Any:

@@ -41,7 +41,7 @@ class DNN(GatedModel):
     `gates(x)` are the ReLUs' on and off, `value_network` is affine at fixed gates.
 
     Args:
-        skeleton: what the network is made of, see `dk.skeletons`.
+        skeleton: what the network is made of, see `dk.skeletons`, or its text.
         input_shape: (dim,), (steps, channels) or (height, width, channels).
         num_classes: number of logits.
         use_bias: whether affine maps add a bias (not where batch norm follows).
@@ -68,7 +68,7 @@ class DNN(GatedModel):
 
     def __init__(
         self,
-        skeleton: Skeleton,
+        skeleton: Skeleton | str,
         input_shape: Sequence[int],
         num_classes: int,
         *,
@@ -110,7 +110,7 @@ class _GatedPair(GatedModel):
 
     def __init__(
         self,
-        skeleton: Skeleton,
+        skeleton: Skeleton | str,
         input_shape: Sequence[int],
         num_classes: int,
         *,
@@ -247,7 +247,8 @@ class _GatedPair(GatedModel):
 
 _GATED_ARGUMENTS = """
     Args:
-        skeleton: what both networks are made of, see `dk.skeletons`.
+        skeleton: what both networks are made of, see `dk.skeletons`, or its text,
+            such as "fc:depth=4,width=20".
         input_shape: (dim,), (steps, channels) or (height, width, channels).
         num_classes: number of logits.
         gate: "soft" (`sigmoid(beta q)`, for a gating network that is trained),

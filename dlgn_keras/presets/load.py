@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from dlgn_keras.data import class_names
 from dlgn_keras.presets import weights
 from dlgn_keras.presets.files import CONFIG, WEIGHTS, check_files
 from dlgn_keras.presets.find import NAME, find
@@ -109,8 +110,8 @@ def from_preset(
         weights.load_weights(net, folder / WEIGHTS)
     data = metadata.get("data", {})
     if num_classes in (None, net.num_classes):
-        known = {"preset": own_name, "data": data.get("name")}
-        known["class_names"] = data.get("class_names")
+        names = data.get("class_names") or _names_of(data.get("name"))
+        known = {"preset": own_name, "data": data.get("name"), "class_names": names}
     else:
         net = with_new_head(
             net, build(config, dtype, **changes, num_classes=num_classes)
@@ -125,6 +126,14 @@ def from_preset(
             "Received: freeze_gates=True for a DNN."
         )
     return net if include_top else net.features()
+
+
+def _names_of(data: Any) -> tuple[str, ...]:
+    """Return the names of a data set's classes; none where it is unknown here."""
+    try:
+        return class_names(data)
+    except ValueError:
+        return ()
 
 
 def _other_size(config: Path, input_shape: Any) -> tuple[int, ...]:

@@ -84,6 +84,7 @@ class IndexChunks(keras.utils.PyDataset):
         longest_chunk: most steps in a chunk.
         share: the part of every batch that this process feeds.
         epochs: how many epochs make a round: what Keras sees as one of its own.
+        example_weights: (n,) factors on the loss of each example; None is all ones.
     """
 
     def __init__(
@@ -94,11 +95,13 @@ class IndexChunks(keras.utils.PyDataset):
         longest_chunk: int = LONGEST_CHUNK,
         share: Share | None = None,
         epochs: int = 1,
+        example_weights: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self.labels = labels.astype("int32")  # what every backend computes with
         self.batch_size = batch_size
         self.seed = seed
+        self.example_weights = example_weights
         self.epochs = epochs
         self.epoch_steps = -(-len(labels) // batch_size)
         self.steps = epochs * self.epoch_steps
@@ -128,6 +131,8 @@ class IndexChunks(keras.utils.PyDataset):
         steps = slice(k * self.chunk, (k + 1) * self.chunk)
         indices = self.indices[steps].T.reshape(-1)
         weights = self.weights[steps].T.reshape(-1)
+        if self.example_weights is not None:
+            weights = weights * self.example_weights[indices]
         return indices, self.labels[indices], weights
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -39,6 +40,8 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
             epochs: as in `Recipe`; a batch is at most all rows.
         standardize: whether features are shifted and scaled to mean 0 and standard
             deviation 1 of the training rows, as part of the model.
+        class_weight: factors on the loss of each class, {label: factor} or "balanced";
+            None is 1 for all.
         random_state: int, NumPy RandomState or None: weights and order of the rows.
 
     Attributes:
@@ -80,6 +83,7 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         batch_size: int = 200,
         epochs: int = 100,
         standardize: bool = True,
+        class_weight: dict | str | None = None,
         random_state: Any = None,
     ) -> None:
         self.depth = depth
@@ -97,10 +101,16 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         self.batch_size = batch_size
         self.epochs = epochs
         self.standardize = standardize
+        self.class_weight = class_weight
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> "DLGNClassifier":
-        """Learn from rows (n, features) and their labels (n,), of any type."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "DLGNClassifier":
+        """Learn from rows (n, features) and their labels (n,), of any type.
+
+        Args:
+            sample_weight: (n,) factors on the loss of each row, at least 0; scaled
+                to mean 1 together with the class weights.
+        """
         recipe = self._recipe()
         X, y = validate_data(self, X, y)
         check_classification_targets(y)
@@ -120,7 +130,9 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
             num_classes=len(self.classes_),
             preprocessing=_standardized(rows) if self.standardize else Preprocessing(),
         )
-        run = Run(recipe, dataset, min(recipe.batch_size, len(rows)), Share())
+        weights = self._weights(y, sample_weight)
+        batch_size = min(recipe.batch_size, len(rows))
+        run = Run(recipe, dataset, batch_size, Share(), weights)
         run.parts = {}
         run.train(None, progress=False, tensorboard=None, callbacks=())
         self.model_ = run.net
@@ -146,7 +158,7 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         check_count("depth", self.depth)
         check_count("width", self.width)
         seed = check_random_state(self.random_state).randint(2**31 - 1)
-        own = ("depth", "width", "standardize", "random_state")
+        own = ("depth", "width", "standardize", "class_weight", "random_state")
         options = {k: v for k, v in self.get_params().items() if k not in own}
         return Recipe(
             skeleton=fc(self.depth, self.width),
@@ -154,6 +166,25 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
             seed=int(seed),
             **options,
         )
+
+    def _weights(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
+        """Return the factor of every row, of mean 1; None if none is asked for."""
+        if sample_weight is None and self.class_weight is None:
+            return None
+        weights = np.ones(len(y)) if sample_weight is None else sample_weight
+        weights = np.asarray(weights, float)
+        if weights.shape != (len(y),) or not np.isfinite(weights).all():
+            raise ValueError(
+                f"`sample_weight` must be {len(y)} finite numbers, one per row. "
+                f"Received: sample_weight of shape {weights.shape}."
+            )
+        weights = weights * compute_sample_weight(self.class_weight, y)
+        if not (weights.min() >= 0 and weights.sum() > 0):
+            raise ValueError(
+                "Weights of rows must be at least 0, and not all 0. "
+                f"Received: weights from {weights.min():g} to {weights.max():g}."
+            )
+        return (weights / weights.mean()).astype("float32")
 
     def _logits(self, X: Any) -> np.ndarray:
         """Return float64 logits; eagerly, which no program has to be compiled for."""

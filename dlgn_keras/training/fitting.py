@@ -40,6 +40,7 @@ from dlgn_keras.training.ingredients import (
     make_loss,
     make_optimizer,
 )
+from dlgn_keras.training.named import named_recipe
 from dlgn_keras.training.recipe import Recipe
 from dlgn_keras.training.result import Result, data_facts, make_result
 from dlgn_keras.training.step import FirstNonFinite, make_trainer
@@ -57,7 +58,7 @@ def load_data(recipe: Recipe, data_dir: str | None = None) -> Dataset:
 
 
 def fit(
-    recipe: Recipe,
+    recipe: Recipe | str,
     out: str | Path | None = None,
     *,
     dataset: Dataset | None = None,
@@ -79,10 +80,11 @@ def fit(
     arguments and a folder that all of them see; process 0 writes.
 
     Args:
-        recipe: what to train and how.
+        recipe: what to train and how, or the name of a named recipe.
         out: run folder, for recipe.json, checkpoint.npz, log.csv, model.keras
             and result.json; None keeps nothing on disk.
-        dataset: data to use in place of `recipe.data`, already split.
+        dataset: data to use in place of `recipe.data`, already split; the recorded
+            recipe has its name.
         data_dir: tensorflow-datasets folder, or one with <name>.npz.
         devices: how many devices share every batch; None takes all there are.
         progress: whether to show a progress line.
@@ -104,6 +106,10 @@ def fit(
         >>> len(result.history), result.model.family
         (1, 'dlgn')
     """
+    if isinstance(recipe, str):
+        recipe = named_recipe(recipe)
+    if dataset is not None and Path(recipe.data).stem != dataset.name:
+        recipe = recipe.replace(data=dataset.name)  # what is recorded is what is used
     writes = process_index() == 0
     folder = None
     if out is not None:
@@ -181,7 +187,12 @@ class Run:
     """A model, its trainer and its batches, and how far they have come."""
 
     def __init__(
-        self, recipe: Recipe, dataset: Dataset, batch_size: int, share: Share
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        batch_size: int,
+        share: Share,
+        weights: np.ndarray | None = None,
     ) -> None:
         keras.utils.set_random_seed(recipe.seed)
         self.recipe = recipe
@@ -196,6 +207,7 @@ class Run:
             1 if loops_are_slow() and convolves else LONGEST_CHUNK,
             share,
             recipe.evaluate_every,
+            weights,
         )
         self.trainer = make_trainer(
             self.net,
@@ -310,6 +322,7 @@ def build_model(recipe: Recipe, dataset: Dataset) -> GatedModel:
         **model_options(recipe),
     )
     prepare_gates(net, recipe.regime, recipe.gates_from)
+    net.about.update(data=dataset.name, class_names=list(dataset.class_names))
     return net
 
 

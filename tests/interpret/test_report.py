@@ -18,7 +18,7 @@ from PIL import Image
 import dlgn_keras as dk
 from dlgn_keras import interpret
 from dlgn_keras.cli import main
-from dlgn_keras.cli.saved import class_names_of, load_model
+from dlgn_keras.cli.saved import load_model
 from dlgn_keras.data import Preprocessing
 from dlgn_keras.presets.files import read_metadata, seal
 
@@ -149,13 +149,13 @@ def test_names_are_those_of_what_a_model_was_trained_on(tmp_path):
     recipe = dk.training.Recipe("dlgn", "fc:depth=1,width=4", epochs=1, num_train=100)
     dk.training.fit(recipe, run, progress=False)
     net = load_model(run)
-    assert class_names_of(run, net) == tuple("0123456789")
-    (tmp_path / "run" / "result.json").unlink()  # killed between model and record
-    assert class_names_of(run, net) is None
+    assert net.about["class_names"] == list("0123456789")
     net.save(tmp_path / "net.keras")
-    assert class_names_of(str(tmp_path / "net.keras"), net) is None
+    again = load_model(str(tmp_path / "net.keras"))
+    assert again.about["class_names"] == list("0123456789")
     other = dk.from_preset("dlgn_fc_digits", num_classes=3)
-    assert class_names_of("dlgn_fc_digits", other) is None
+    assert "class_names" not in other.about
+    assert other.class_names == ("0", "1", "2")
 
 
 def test_a_broken_run_leaves_no_page(rng, tmp_path, monkeypatch):

@@ -18,7 +18,8 @@ def make(family="dlgn", skeleton=FC, input_shape=(4,), num_classes=2, **options)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"skeleton": "fc"}, "`skeleton` must be a Skeleton.*skeleton='fc'"),
+        ({"skeleton": 3}, "`skeleton` must be a Skeleton.*skeleton=3"),
+        ({"skeleton": "fcc"}, "skeleton='fcc'. Did you mean 'fc'"),
         ({"input_shape": (4, 4, 4, 4)}, r"`input_shape` must be .*\(4, 4, 4, 4\)"),
         ({"input_shape": 4}, "`input_shape` must be .*input_shape=4"),
         ({"num_classes": 0}, "`num_classes` must be .*num_classes=0"),

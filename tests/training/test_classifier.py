@@ -17,8 +17,12 @@ from dlgn_keras.data import Dataset
 from dlgn_keras.training import Recipe, fit
 
 TINY = dk.DLGNClassifier(2, 8, epochs=40, random_state=0)
-# What scikit-learn asks for and this classifier does not do: nothing.
-EXPECTED_FAILED_CHECKS = {}
+# A row twice and a row of weight 2 fall into other batches: equal on average alone.
+EQUIVALENCE = "check_sample_weight_equivalence_on_{}_data"
+EXPECTED_FAILED_CHECKS = {
+    EQUIVALENCE.format(kind): "batches are drawn from rows"
+    for kind in ("dense", "sparse")
+}
 # A share of scikit-learn's checks that is quick; all of them are run with `-m slow`.
 QUICK = (
     "check_no_attributes_set_in_init",
@@ -135,3 +139,30 @@ def test_a_bad_argument_is_named_when_it_is_used(options, message, iris):
 def test_one_class_is_refused(iris):
     with pytest.raises(ValueError, match="two classes at least"):
         clone(TINY).fit(iris[0], np.zeros(len(iris[0])))
+
+
+def test_weights_of_rows_and_classes_weigh_the_loss(iris):
+    x, y = iris
+    wrong = np.array(y)
+    wrong[::3] = np.roll(y, 60)[::3]  # a third of the labels is of another class
+    trust = (np.arange(len(y)) % 3 != 0).astype(float)
+    right = clone(TINY).fit(x, wrong, sample_weight=trust)
+    assert right.score(x, y) > 0.9
+    assert right.score(x, y) > clone(TINY).fit(x, wrong).score(x, y)
+
+    plain = clone(TINY).fit(x, y).predict_proba(x)
+    twos = clone(TINY).fit(x, y, sample_weight=np.full(len(y), 2.0))
+    np.testing.assert_allclose(twos.predict_proba(x), plain, atol=1e-6)
+
+    few = np.r_[0:60, 100:104]
+    balanced = clone(TINY).set_params(class_weight="balanced").fit(x[few], y[few])
+    factors = {name: len(few) / 3 / np.sum(y[few] == name) for name in set(y)}
+    by_name = clone(TINY).set_params(class_weight=factors).fit(x[few], y[few])
+    rows = clone(TINY).fit(x[few], y[few], [factors[name] for name in y[few]])
+    for other in (by_name, rows):
+        np.testing.assert_allclose(
+            other.predict_proba(x), balanced.predict_proba(x), atol=1e-5
+        )
+    for weights in (np.ones(3), -np.ones(len(y)), np.zeros(len(y))):
+        with pytest.raises(ValueError, match="eight"):
+            clone(TINY).fit(x, y, weights)
