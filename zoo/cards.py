@@ -5,16 +5,18 @@ from typing import Any
 
 from dlgn_keras.presets.files import PICTURE
 
+FROZEN = "npf_"  # in the name of presets whose gates are frozen, and hard
 USES = """\
 Reading and comparing: its gates, its paths and its exact contributions beside those of
 its twins, which share the skeleton, the data and the recipe. A start for fine-tuning on
-images of the same kind. Nothing that people's safety or rights depend on."""
+data of the same kind. Nothing that people's safety or rights depend on."""
 
 LIMITS = """\
-It knows images like those of its training set only, says nothing about others with
-confidence one could trust, and was not tested against shifts or attacks. The recipe is
-modern and short; it is not the papers'. The test set chose nothing: the figure is the
-last epoch's."""
+It knows inputs like those of its training set only, says nothing about others with
+confidence one could trust, and was not tested against shifts or attacks;
+`net.cautions(x)` names inverted, empty and noisy inputs by their statistics. The recipe
+is modern and short; it is not the papers'. The test set chose nothing: the figure is
+the last epoch's."""
 
 
 def card(name: str, metadata: dict[str, Any], drawn: bool = True) -> str:
@@ -24,13 +26,14 @@ def card(name: str, metadata: dict[str, Any], drawn: bool = True) -> str:
     environment = training["environment"]
     seconds = ", ".join(f"{s:.0f}" for s in training["seconds"])
     backend = environment["backend"]
+    kind = "image" if len(data["input_shape"]) == 3 else "time-series"
     picture = f"\n![Curves over the epochs]({PICTURE})\n" if drawn else ""
     return f"""\
 ---
 library_name: keras
 license: apache-2.0
 datasets: [{data["name"]}]
-tags: [dlgn-keras, {metadata["family"]}, image-classification]
+tags: [dlgn-keras, {metadata["family"]}, {kind}-classification]
 ---
 # {name}
 
@@ -39,14 +42,15 @@ tags: [dlgn-keras, {metadata["family"]}, image-classification]
 ```python
 import dlgn_keras as dk
 net = dk.{metadata["family"].upper()}.from_preset("{name}")
-logits = net.predict(raw_images)        # {data_line(data)}
+logits = net.predict(raw_inputs)        # {data_line(data)}
+net.decode_predictions(logits)          # names, probabilities, logits
 ```
 
 ## Accuracy
 
 Test accuracy after the last epoch: **{accuracy_text(results)}**.
 The stored weights ({metadata["weights_dtype"]}) are those of seed \
-{results["seeds"][0]}: {100 * results["stored_weights"]:.2f} %.
+{results["seeds"][0]}: {100 * results["stored_weights"]:.2f} %{hard_text(metadata)}.
 {ratio_text(results)}
 {picture}
 ## Training
@@ -89,6 +93,16 @@ def accuracy_text(results: dict[str, Any]) -> str:
     if results["std"] is None:
         return f"{text} (one seed)"
     return f"{text}, standard deviation {100 * results['std']:.2f} over {seeds} seeds"
+
+
+def hard_text(metadata: dict[str, Any]) -> str:
+    """Return the accuracy with hard gates, where the model's own are soft."""
+    hard = metadata["results"]["hard_gates"]
+    if hard is None or metadata["family"] == "dnn" or FROZEN in metadata["name"]:
+        return ""
+    return (
+        f", and {100 * hard:.2f} % with hard gates, 1{{q > 0}}, in place of soft ones"
+    )
 
 
 def ratio_text(results: dict[str, Any]) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 from manifest import Entry
 
 from dlgn_keras.data import Dataset, class_names
+from dlgn_keras.data.likeness import usual_ranges
 from dlgn_keras.presets.files import RUNS
 from dlgn_keras.tools.files import read_json
 from dlgn_keras.training import Recipe, Result
 
 CURVES = ("epoch", "loss", "accuracy", "test_accuracy")
-DERIVED = ("value_range", "class_names")
+DERIVED = ("value_range", "class_names", "terms", "usual")
 FAMILY_TEXT = {
     "dnn": "A ReLU network (DNN)",
     "dgn": "A deep gated network (DGN), gating and value network trained together",
@@ -47,13 +48,18 @@ def read_runs(folder: Path) -> list[dict[str, Any]]:
 
 
 def results(
-    runs: list[dict[str, Any]], stored: float, twin: str, twin_mean: float | None
+    runs: list[dict[str, Any]],
+    stored: float,
+    hard: float | None,
+    twin: str,
+    twin_mean: float | None,
 ) -> dict[str, Any]:
     """Return the headline: accuracy at the last epoch, over seeds, beside the DNN.
 
     Args:
         runs: records; the preset's weights are the first one's.
         stored: test accuracy of the weights as stored.
+        hard: the same with hard gates, None if it was not measured.
         twin: name of the DNN of the same setting.
         twin_mean: its mean accuracy, or None if it is not built yet.
     """
@@ -67,6 +73,7 @@ def results(
         "mean": round(mean, 6),
         "std": round(statistics.stdev(accuracies), 6) if several else None,
         "stored_weights": round(stored, 6),
+        "hard_gates": None if hard is None else round(hard, 6),
         "dnn_twin": twin,
         "ratio_to_dnn": round(mean / twin_mean, 6) if twin_mean else None,
     }
@@ -94,6 +101,7 @@ def facts(entry: Entry, recipe: Recipe, dataset: Dataset) -> dict[str, Any]:
             "test": len(dataset.y_test),
             "input_shape": list(dataset.input_shape),
             "raw_range": None if limits is None else list(limits),
+            "usual": usual_ranges(dataset.x_train),
             "terms": dataset.terms,
         },
         "recipe": config,
@@ -115,9 +123,13 @@ def known_of_data(data: dict[str, Any], preprocessing: Any) -> dict[str, Any]:
         channels = data["input_shape"][-1]
         ends = preprocessing.apply([[end] * channels for end in data["raw_range"]])
         values = [round(float(ends.min()), 6), round(float(ends.max()), 6)]
-    terms = found.pop("terms")
-    names = list(class_names(data["name"]))
-    return {**found, "value_range": values, "class_names": names, "terms": terms}
+    return {
+        **found,
+        "value_range": values,
+        "class_names": list(class_names(data["name"])),
+        "usual": data.get("usual"),
+        "terms": data["terms"],
+    }
 
 
 def training(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import records
 from manifest import Entry, entries
 
 from dlgn_keras.data import Dataset
+from dlgn_keras.data.likeness import usual_ranges
 from dlgn_keras.presets import from_preset
 from dlgn_keras.presets.files import (
     CARD,
@@ -19,21 +20,29 @@ from dlgn_keras.presets.files import (
     METADATA,
     PICTURE,
     RUNS,
+    WEIGHTS,
     read_metadata,
     seal,
     sha256,
 )
 from dlgn_keras.presets.load import build
 from dlgn_keras.presets.verify import NUMBER
+from dlgn_keras.presets.weights import load_weights
 from dlgn_keras.tools.files import write_folder
 from dlgn_keras.training import Recipe, Result
 
+DIRTY = "-dirty"
 
-def seeds_done(folder: Path) -> list[int]:
-    """Return the seeds a preset folder has records of."""
+
+def seeds_done(folder: Path, clean: bool = False) -> list[int]:
+    """Return the seeds a preset folder has records of; `clean`: from a commit."""
     if not (folder / METADATA).is_file():
         return []
-    return [run["seed"] for run in records.read_runs(folder)]
+    return [
+        run["seed"]
+        for run in records.read_runs(folder)
+        if not (clean and run["environment"].get("commit", DIRTY).endswith(DIRTY))
+    ]
 
 
 def put(
@@ -43,7 +52,7 @@ def put(
     folder = out / entry.name
     runs = records.read_runs(folder) if (folder / METADATA).is_file() else []
     with write_folder(folder) as part:
-        if runs:
+        if runs and recipe.seed != runs[0]["seed"]:
             shutil.copytree(folder, part, dirs_exist_ok=True)
             metadata = read_metadata(folder)
         else:
@@ -69,9 +78,35 @@ def _store(
         examples=dataset.x_test[:NUMBER],
         metadata={"name": entry.name, **records.facts(entry, recipe, dataset)},
     )
-    logits = from_preset(part).predict(dataset.x_test, batch_size=500, verbose=0)
-    stored = float(np.mean(logits.argmax(axis=1) == dataset.y_test))
-    return {**read_metadata(part), "results": {"stored_weights": stored}}
+    metadata = read_metadata(part)
+    stored = accuracy(from_preset(part), dataset)
+    hard = hard_accuracy(part, stored, dataset)
+    return {**metadata, "results": {"stored_weights": stored, "hard_gates": hard}}
+
+
+def accuracy(net: Any, dataset: Dataset) -> float:
+    """Return the share of test examples that a model classifies correctly."""
+    logits = net.predict(dataset.x_test, batch_size=500, verbose=0)
+    return float(np.mean(logits.argmax(axis=1) == dataset.y_test))
+
+
+def hard_accuracy(folder: Path, stored: float, dataset: Dataset) -> float:
+    """Return the test accuracy of a preset with hard gates in place of its own."""
+    net = build(folder / CONFIG)
+    if net.gate_mode == "hard":
+        return stored
+    net = build(folder / CONFIG, gate="hard")
+    load_weights(net, folder / WEIGHTS)
+    return accuracy(net, dataset)
+
+
+def measure(folder: Path, dataset: Dataset) -> None:
+    """Measure a preset of older date anew: what its data look like, hard gates."""
+    metadata = read_metadata(folder)
+    metadata["data"]["usual"] = usual_ranges(dataset.x_train)
+    results = metadata["results"]
+    results["hard_gates"] = hard_accuracy(folder, results["stored_weights"], dataset)
+    seal(folder, metadata)
 
 
 def runs_text(runs: list[dict[str, Any]]) -> str:
@@ -94,13 +129,14 @@ def described(
     runs = records.read_runs(folder)
     twin = f"dnn_{metadata['setting']}"
     stored = metadata["results"]["stored_weights"]
+    hard = metadata["results"].get("hard_gates")
     preprocessing = build(folder / CONFIG).preprocessing
     skeleton = entries()[metadata["name"]].fields["skeleton"]
     return {
         **metadata,
         "data": records.known_of_data(metadata["data"], preprocessing),
         "recipe": {**metadata["recipe"], "skeleton": skeleton},
-        "results": records.results(runs, stored, twin, twin_mean),
+        "results": records.results(runs, stored, hard, twin, twin_mean),
         "training": records.training(runs),
     }
 

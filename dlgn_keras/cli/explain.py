@@ -3,17 +3,43 @@
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import dlgn_keras as dk
-from dlgn_keras.cli.options import add_common_options, whole
+from dlgn_keras.cli.options import (
+    add_common_options,
+    add_data_dir,
+    names_of,
+    reader,
+    whole,
+)
 from dlgn_keras.cli.saved import MODEL_HELP, load_model
+from dlgn_keras.tools.numbers import percent
+
+if TYPE_CHECKING:
+    from dlgn_keras.models import GatedModel
 
 EXAMPLE = "dlgn-keras explain dlgn_fc_mnist seven.png --out report.html"
+NUMBER = 3  # of a preset's golden images
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help=MODEL_HELP)
-    parser.add_argument("images", nargs="+", help="image files")
+    parser.add_argument(
+        "images",
+        nargs="*",
+        help=f"image files (default: {NUMBER} images that the preset holds)",
+    )
+    parser.add_argument("--data", help="explain test examples of this data set")
+    parser.add_argument(
+        "--index",
+        metavar="N,N,...",
+        default="0",
+        help="numbers of the test examples, with --data (default: %(default)s)",
+    )
+    add_data_dir(parser)
     parser.add_argument(
         "--out", default="report.html", help="page to write (default: %(default)s)"
     )
@@ -61,9 +87,10 @@ def run(arguments: argparse.Namespace) -> None:
         names = arguments.classes.split(",")
     else:
         names = net.about.get("class_names")
+    titles, x = inputs_of(arguments, net)
     page = dk.interpret.report(
         net,
-        arguments.images,
+        arguments.images or x,
         arguments.out,
         twin=twin,
         class_names=names,
@@ -71,20 +98,70 @@ def run(arguments: argparse.Namespace) -> None:
         num_paths=arguments.paths,
         name=Path(arguments.model).name,
     )
+    found, unlike = net.explain(x, arguments.target), net.cautions(x)
     if not arguments.json:
+        for title, best, caution in zip(
+            titles, net.decode_predictions(found.logits, top=2), unlike, strict=True
+        ):
+            print(f"{title}: {', then '.join(map(answer_text, best))}")
+            if caution:
+                print(f"  Caution: {caution}.")
         print(f"Wrote {page}")
         return
-    rows = []
-    for image in arguments.images:
-        pixels = dk.interpret.load_image(image, net).raw
-        found = net.explain(pixels[None], arguments.target)
-        rows.append(
-            {
-                "image": image,
-                "target": int(found.target[0]),
-                "logits": found.logits[0].tolist(),
-                "contributions": float(found.contributions[0].sum()),
-                "bias": float(found.bias[0]),
-            }
-        )
+    rows = [
+        {
+            "image": title,
+            "target": int(found.target[i]),
+            "logits": found.logits[i].tolist(),
+            "contributions": float(found.contributions[i].sum()),
+            "bias": float(found.bias[i]),
+            "caution": unlike[i],
+        }
+        for i, title in enumerate(titles)
+    ]
     print(json.dumps({"page": str(page), "images": rows}))
+
+
+def answer_text(answer: Any) -> str:
+    """Return a class with its logit and probability."""
+    share = percent(answer.probability)
+    return f"{answer.name} (logit {answer.logit:.2f}, {share} %)"
+
+
+def inputs_of(
+    arguments: argparse.Namespace, net: "GatedModel"
+) -> tuple[list[str], np.ndarray]:
+    """Return titles and raw inputs: files, test examples or a preset's goldens."""
+    from dlgn_keras.presets.files import GOLDEN
+    from dlgn_keras.presets.find import find
+    from dlgn_keras.presets.verify import read_golden
+
+    if arguments.images:
+        if arguments.data:
+            raise ValueError(
+                "Give image files or --data, not both. "
+                f"Received: {arguments.images[0]!r} and --data {arguments.data}."
+            )
+        files = arguments.images
+        return files, np.stack([dk.interpret.load_image(f, net).raw for f in files])
+    if arguments.data:
+        dataset = dk.data.load(arguments.data, data_dir=arguments.data_dir)
+        indices = [reader(int, "numbers")(part) for part in names_of(arguments.index)]
+        last = len(dataset.y_test) - 1
+        if not indices or not all(0 <= k <= last for k in indices):
+            raise ValueError(
+                f"`--index` must be numbers from 0 to {last}. "
+                f"Received: --index {arguments.index}."
+            )
+        titles = [
+            f"{arguments.data} {k} ({dataset.class_names[dataset.y_test[k]]})"
+            for k in indices
+        ]
+        return titles, dataset.x_test[indices].astype("float32")
+    if net.preset is None:
+        raise ValueError(
+            f"Give image files, or --data, to explain {arguments.model!r}. "
+            "Received: neither."
+        )
+    x = read_golden(find(arguments.model) / GOLDEN).inputs[:NUMBER]
+    return [f"golden {k}" for k in range(len(x))], x.astype("float32")

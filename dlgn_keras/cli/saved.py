@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dlgn_keras as dk
-from dlgn_keras.presets.files import read_metadata
-from dlgn_keras.presets.find import find
 
 if TYPE_CHECKING:
     from dlgn_keras.models import GatedModel
@@ -38,6 +36,9 @@ def _is_saved(name: str) -> bool:
 
 def _trained_on(name: str) -> str | None:
     """Return the data set that a run folder or a preset records, if any."""
+    from dlgn_keras.presets.files import read_metadata
+    from dlgn_keras.presets.find import find
+
     if (Path(name) / "result.json").is_file():
         return dk.training.Result.load(name).recipe["data"]
     if _is_saved(name):

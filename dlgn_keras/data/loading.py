@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dlgn_keras.data.dataset import Dataset, stratified_indices
+from dlgn_keras.data.mnist1d import read_mnist1d
 from dlgn_keras.data.npz import read_npz
 from dlgn_keras.data.oblique import SIZES, oblique_dataset
 from dlgn_keras.data.prepared import SOURCES, read_prepared
@@ -44,7 +45,10 @@ def read_digits() -> Dataset:
     )
 
 
-BUNDLED: dict[str, Callable[[], Dataset]] = {"digits": read_digits}
+BUNDLED: dict[str, Callable[[], Dataset]] = {
+    "digits": read_digits,
+    "mnist1d": read_mnist1d,
+}
 NAMES = (*BUNDLED, *SOURCES, *SIZES)
 
 
@@ -60,6 +64,7 @@ def load(
     | name | what | preprocessing |
     | --- | --- | --- |
     | digits | scikit-learn's 8 x 8 digits, 1437 train and 360 test (stratified, seed 0) | x / 16 |
+    | mnist1d | series (40, 1) of ten classes, 4000 and 1000, made by the published generator | none |
     | mnist | 28 x 28 x 1, 60000 and 10000 | x / 255 |
     | cifar10, cifar100 | 32 x 32 x 3, 50000 and 10000 | mean and deviation per channel |
     | sdi, sdii, sdiii | labels of a random oblique tree, see `oblique_dataset` | none |
@@ -129,7 +134,7 @@ def class_names(name: str) -> tuple[str, ...]:
     """Return the names of the classes of a named data set, be it there or not.
 
     Args:
-        name: digits, mnist, cifar10 or cifar100.
+        name: digits, mnist1d, mnist, cifar10 or cifar100.
 
     Raises:
         ValueError: a set whose classes have no names.

@@ -37,6 +37,27 @@ class Explanation(NamedTuple):
     target: np.ndarray
     value_input: str
 
+    def __repr__(self) -> str:
+        """Return one line an example, ten at most."""
+        lines = [
+            f"{i}: logit {self.logits[i, k]:.4g} of class {k} = contributions "
+            f"{self.contributions[i].sum():.4g} + bias {self.bias[i]:.4g}"
+            for i, k in enumerate(self.target[:10])
+        ]
+        more = len(self.target) - len(lines)
+        return "\n".join([*lines, f"... and {more} more"] if more > 0 else lines)
+
+    def plot(self, x: Any, class_names: Any = None) -> Any:
+        """Draw the inputs x beside their contribution maps; return the Figure.
+
+        Args:
+            x: the raw inputs that were explained, (n, *input_shape).
+            class_names: names for the classes, such as `net.class_names`.
+        """
+        from dlgn_keras.interpret.plots import plot_contributions
+
+        return plot_contributions(x, self, class_names)
+
 
 def explain(
     net: Model, x: Any, target: Any = None, batch_size: int = 32

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from dlgn_keras import gates as gate_functions
+from dlgn_keras.data.likeness import cautions
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.layers import ChannelRescaling, Gated
 from dlgn_keras.models.builder import Network, gate_layer, value_model
@@ -134,10 +135,11 @@ class BaseModel(keras.Model):
 
     @property
     def about(self) -> dict[str, Any]:
-        """What is known of its origin: "preset", "data" and "class_names".
+        """What is known of its origin: "preset", "data", "class_names", "usual".
 
         A preset and a model that `dk.training.fit` trained know it, and saving keeps
-        it; `net.about.update(class_names=[...])` tells any other model.
+        it; `net.about.update(class_names=[...])` tells any other model. "usual" are
+        the intervals that `cautions` compares inputs with.
         """
         return self._parts.about
 
@@ -188,6 +190,25 @@ class BaseModel(keras.Model):
             for row, p in zip(logits, shares, strict=True)
         ]
 
+    def cautions(self, x: Any) -> list[str]:
+        """Return one line per input: how it is unlike the training data, or "".
+
+        The measure is of pixels: mean, deviation and roughness of an image against
+        the intervals that hold 998 of 1,000 training images, as a preset stores them.
+        It tells inverted digits and noise, not strange objects. A model that knows no
+        such intervals says nothing.
+
+        Args:
+            x: raw inputs (n, *input_shape).
+
+        Example:
+            >>> import numpy as np, dlgn_keras as dk
+            >>> net = dk.from_preset("dlgn_fc_digits")
+            >>> net.cautions(16 * np.ones((1, 8, 8, 1)))[0][:45]
+            'unlike the training data: mean 16, usually 3.'
+        """
+        return cautions(self.raw_inputs(x), self.about.get("usual", {}))
+
     # -- saving ------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
@@ -233,8 +254,8 @@ class BaseModel(keras.Model):
                     "logits; give the loss with from_logits=True.",
                     stacklevel=2,
                 )
-        frozen = not self.gating_network.trainable_weights
-        if self.has_gating_network and self.gate_mode == "hard" and not frozen:
+        hard = self.has_gating_network and self.gate_mode == "hard"
+        if hard and self.gating_network.trainable_weights:
             warnings.warn(
                 f"{self.name}: hard gates pass no gradient, so the gating network will "
                 "not learn; freeze it, or take gate='soft'.",

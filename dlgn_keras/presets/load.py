@@ -112,6 +112,7 @@ def from_preset(
     if num_classes in (None, net.num_classes):
         names = data.get("class_names") or _names_of(data.get("name"))
         known = {"preset": own_name, "data": data.get("name"), "class_names": names}
+        known["usual"] = data.get("usual")
     else:
         net = with_new_head(
             net, build(config, dtype, **changes, num_classes=num_classes)
@@ -131,7 +132,7 @@ def from_preset(
 def _names_of(data: Any) -> tuple[str, ...]:
     """Return the names of a data set's classes; none where it is unknown here."""
     try:
-        return class_names(data)
+        return class_names(str(data))
     except ValueError:
         return ()
 

@@ -87,6 +87,7 @@ def save_to_preset(
             facts["data"] = {
                 "name": net.about["data"],
                 "class_names": list(net.class_names),
+                "usual": net.about.get("usual"),
             }
         seal(part, {**facts, **(metadata or {})})
     return folder

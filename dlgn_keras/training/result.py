@@ -150,11 +150,24 @@ def processor_name() -> str:
 
 
 def source_commit() -> str | None:
-    """Return the commit of the checkout this package runs from, if it is one."""
-    folder = Path(__file__).resolve().parent
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+    """Return the commit of the checkout this package runs from, if it is one.
+
+    It ends in -dirty where the package differs from it; other files do not count.
+    """
+    package = str(Path(__file__).resolve().parents[1])
+    texts = []
+    for command in (["describe", "--always"], ["status", "--porcelain", "--", "."]):
+        try:
+            done = subprocess.run(
+                ["git", "-C", package, *command],
+                capture_output=True,
+                text=True,
+                timeout=10,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        if done.returncode:
+            return None
+        texts.append(done.stdout.strip())
+    commit, changes = texts
+    return f"{commit}-dirty" if commit and changes else commit or None

@@ -149,3 +149,17 @@ def test_names_of_classes_are_known_without_the_data():
         class_names("cifar")
     with pytest.raises(ValueError, match="must be one of digits, mnist"):
         class_names("sdi")
+
+
+def test_mnist1d_is_the_published_one():
+    """Numbers of `make_dataset()` of mnist1d 0.0.2.post1, which made them."""
+    found = load("mnist1d")
+    assert found.input_shape == (40, 1)
+    first = [-0.33200567, -0.47191037, -0.77869708, -1.00974083]
+    np.testing.assert_allclose(found.x_train[0, :4, 0], first, atol=1e-6)
+    last = [0.65987565, 0.87773435, 1.19315184]
+    np.testing.assert_allclose(found.x_test[-1, -3:, 0], last, atol=1e-6)
+    assert found.y_train[:8].tolist() == [2, 6, 4, 5, 6, 6, 6, 0]
+    assert found.y_test[-4:].tolist() == [5, 9, 6, 4]
+    counts = [102, 104, 89, 106, 106, 98, 99, 96, 98, 102]
+    assert np.bincount(found.y_test).tolist() == counts

@@ -8,6 +8,7 @@ import pytest
 
 import dlgn_keras as dk
 from dlgn_keras.cli import main
+from dlgn_keras.data import likeness
 from dlgn_keras.presets.files import METADATA, read_metadata, seal
 
 
@@ -147,6 +148,78 @@ def test_zoo_show_and_list_tell_what_a_preset_is(capsys):
     assert {(row["family"], row["data"]) for row in rows} == {("dnn", "mnist")}
     assert main(["zoo", "list", "--data", "cifar"]) == 2
     assert "There are: " in capsys.readouterr().err
+
+
+def test_explain_runs_as_typed_and_prints_answer_and_runner_up(
+    digits, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["explain", "dlgn_fc_digits"]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[-1] == "Wrote report.html"
+    assert (tmp_path / "report.html").is_file()
+    net = dk.from_preset("dlgn_fc_digits")
+    logits = net.predict(digits.x_test[:3], verbose=0)
+    for line, (best, second) in zip(
+        lines[:3], net.decode_predictions(logits, top=2), strict=True
+    ):
+        assert f": {best.name} (logit {best.logit:.2f}, " in line
+        assert f"then {second.name} (logit {second.logit:.2f}, " in line
+    command = ["explain", "dlgn_fc_digits", "--data", "digits", "--index", "5,7"]
+    assert main([*command, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["images"]
+    wanted = net.predict(digits.x_test[[5, 7]], verbose=0)
+    np.testing.assert_allclose([row["logits"] for row in rows], wanted, rtol=1e-4)
+    assert [row["caution"] for row in rows] == ["", ""]
+    for bad in (["--data", "digits", "--index", "360"], ["x.png", "--data", "digits"]):
+        assert main(["explain", "dlgn_fc_digits", *bad]) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_inputs_unlike_the_training_data_are_told(digits, rng, tmp_path, capsys):
+    """Few true digits are doubted; inverted ones and noise always are."""
+    net = dk.from_preset("dlgn_fc_digits")
+    x = digits.x_test.astype("float32")
+    assert np.mean([bool(line) for line in net.cautions(x)]) < 0.03
+    assert all("mean" in line for line in net.cautions(16 - x))
+    noise = rng.uniform(0, 16, x.shape)
+    assert all(net.cautions(noise))
+    assert dk.DLGN("fc:depth=1,width=4", (8, 8, 1), 10).cautions(x) == [""] * len(x)
+    Image = pytest.importorskip("PIL.Image")
+    inverted = (255 - 255 / 16 * x[0, ..., 0]).astype("uint8")
+    Image.fromarray(inverted).save(tmp_path / "inverted.png")
+    command = ["explain", "dlgn_fc_digits", str(tmp_path / "inverted.png")]
+    assert main([*command, "--out", str(tmp_path / "page.html")]) == 0
+    assert "Caution: unlike the training data: mean" in capsys.readouterr().out
+    assert "<strong>Caution</strong>" in (tmp_path / "page.html").read_text()
+
+
+def test_usual_ranges_hold_998_of_1000(rng):
+    x = rng.normal(size=(4000, 6, 5, 2))
+    usual = likeness.usual_ranges(x)
+    for name, values in likeness.statistics(x).items():
+        low, high = usual[name]
+        inside = np.mean((values >= low) & (values <= high))
+        assert inside == pytest.approx(0.998, abs=2e-3)
+    one = x[7]
+    down, right = np.abs(one[1:] - one[:-1]), np.abs(one[:, 1:] - one[:, :-1])
+    rough = likeness.statistics(x)["roughness"][7]
+    assert rough == pytest.approx((down.mean() + right.mean()) / 2, rel=1e-5)
+    assert "roughness" not in likeness.statistics(rng.normal(size=(9, 4)))
+
+
+def test_an_explanation_prints_short_and_draws_itself(digits):
+    net = dk.from_preset("dlgn_fc_digits")
+    x = digits.x_test[:12]
+    found = net.explain(x)
+    lines = repr(found).splitlines()
+    assert len(lines) == 11
+    assert lines[-1] == "... and 2 more"
+    total, bias = found.contributions[0].sum(), found.bias[0]
+    assert f"contributions {total:.4g} + bias {bias:.4g}" in lines[0]
+    assert f"logit {found.logits[0].max():.4g}" in lines[0]
+    figure = net.explain(x[:2]).plot(x[:2], net.class_names)
+    assert len(figure.axes) >= 4
 
 
 def test_evaluate_takes_the_presets_own_data(capsys):

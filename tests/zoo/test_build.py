@@ -8,11 +8,13 @@ import build
 import manifest
 import numpy as np
 import pytest
+import records
 import shelf
 
 from dlgn_keras import data
+from dlgn_keras.data import likeness
 from dlgn_keras.presets import from_preset, verify
-from dlgn_keras.presets.files import METADATA, check_files
+from dlgn_keras.presets.files import METADATA, check_files, read_metadata
 from dlgn_keras.training import fit
 
 LAW = {"dnn", "dgn", "dgn_flnpf", "dgn_frnpf", "dlgn", "dlgn_sf"}
@@ -123,6 +125,59 @@ def test_the_ratio_follows_the_twin(tiny_zoo):
     assert ours["ratio_to_dnn"] == pytest.approx(ours["mean"] / twin["mean"], abs=1e-5)
     assert twin["ratio_to_dnn"] == 1
     assert shelf.refresh(out) == []
+
+
+def test_runs_of_changed_code_are_missing_where_a_clean_origin_is_asked(tiny_zoo):
+    out, _ = tiny_zoo
+    names = ["dnn_fc_digits", "dlgn_fc_digits"]
+    folder = out / "dlgn_fc_digits"
+    runs = records.read_runs(folder)
+    for run, commit in zip(runs, ("abc", "abc-dirty"), strict=True):
+        run["environment"]["commit"] = commit
+    (folder / "runs.json").write_text(shelf.runs_text(runs))
+    twin = out / "dnn_fc_digits"
+    cleaned = records.read_runs(twin)
+    for run in cleaned:
+        run["environment"]["commit"] = "abc"
+    (twin / "runs.json").write_text(shelf.runs_text(cleaned))
+    jobs = build.jobs(names, out, 2, strong=False, clean=True)
+    assert [(entry.name, seed) for entry, seed in jobs] == [("dlgn_fc_digits", 1)]
+    assert build.jobs(names, out, 2, strong=False) == []
+    absent = build.jobs(["dgn_fc_digits"], out, 2, strong=False, clean=True)
+    assert absent == []
+
+
+def test_the_first_seed_trained_again_brings_its_weights(tiny_zoo):
+    out, digits = tiny_zoo
+    entry = manifest.entry("dlgn_fc_digits")
+    before = (out / entry.name / "model.weights.h5").read_bytes()
+    recipe = entry.recipe(0).replace(epochs=3)
+    result = fit(recipe, dataset=digits, progress=False)
+    shelf.put(entry, recipe, result, digits, out)
+    assert (out / entry.name / "model.weights.h5").read_bytes() != before
+    metadata = check_files(out / entry.name)
+    assert metadata["results"]["seeds"] == [0, 1]
+    stored = verify(out / entry.name, digits).accuracy
+    assert stored == pytest.approx(result.test_accuracy, abs=0.03)
+
+
+def test_measuring_adds_the_accuracy_at_hard_gates(tiny_zoo):
+    out, digits = tiny_zoo
+    folder = out / "dlgn_fc_digits"
+    metadata = check_files(folder)
+    net = from_preset(folder)
+    gates = net.gates(digits.x_test, mode="hard")
+    logits = net.value_network.predict(
+        [net.value_inputs(digits.x_test), gates], verbose=0
+    )
+    share = np.mean(logits.argmax(axis=1) == digits.y_test)
+    assert metadata["results"]["hard_gates"] == pytest.approx(share, abs=1e-6)
+    assert f"{100 * share:.2f} % with hard gates" in (folder / "CARD.md").read_text()
+    assert "hard gates" not in (out / "dnn_fc_digits" / "CARD.md").read_text()
+    shelf.measure(folder, digits)
+    assert read_metadata(folder)["data"]["usual"] == likeness.usual_ranges(
+        digits.x_train
+    )
 
 
 WITHOUT = """

@@ -103,6 +103,9 @@ def test_metadata_say_what_data_the_preset_knows(folder):
     config = json.loads((folder / "config.json").read_text())["config"]
     assert known["input_shape"] == config["input_shape"]
     assert known["raw_range"] == config["preprocessing"]["raw_range"]
+    if known["raw_range"] is None:
+        assert known["value_range"] is None
+        return
     scale, offset = (config["preprocessing"][key] for key in ("scale", "offset"))
     ends = np.multiply.outer(known["raw_range"], scale) + offset
     assert known["value_range"] == pytest.approx([ends.min(), ends.max()], abs=1e-5)

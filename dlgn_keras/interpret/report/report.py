@@ -91,7 +91,7 @@ def report(
     x = np.stack([image.raw for image in loaded])
     names = [str(name) for name in class_names or range(net.num_classes)]
     targets = check_target(target, len(x), net.num_classes)
-    found = explain(net, x, targets)
+    found, unlike = explain(net, x, targets), net.cautions(x)
     answers = {net.family.upper(): found}
     if twin is not None:
         label = twin.family.upper()
@@ -110,6 +110,7 @@ def report(
             {
                 "title": Path(given).name if file else f"input {i}",
                 "notes": image.notes,
+                "caution": unlike[i],
                 "answers": _answers(i, answers, names),
                 "sums": _sums(i, answers, names, data),
                 "input": _still(
