@@ -8,7 +8,15 @@ import pytest
 import tiny
 from keras import ops
 
+from dlgn_keras import skeletons
+
 PAIRS = [*itertools.product(tiny.FAMILIES, tiny.KINDS), ("dnn", tiny.MAX_POOL)]
+
+
+def names_of_gates(net):
+    """The sites that let through or not; a max pool selects, and always does."""
+    stages = skeletons.walk(net.skeleton.stages)
+    return [stage.name for stage in stages if getattr(stage, "gated", False)]
 
 
 def logits_at(net, z, gates):
@@ -30,9 +38,8 @@ def contributions(net, x, gates):
 
 def signs_of_death(net, x):
     """What is wrong with a model and its examples, line by line."""
-    gates = {
-        k: (q > 0).astype(float) for k, q in oracle.pre_activations(net, x).items()
-    }
+    found = oracle.pre_activations(net, x)
+    gates = {site: (found[site] > 0).astype(float) for site in names_of_gates(net)}
     for site, gate in gates.items():
         if not 0.03 <= gate.mean() <= 0.97:
             yield f"{site} is on for {gate.mean():.0%}"

@@ -154,7 +154,11 @@ def balanced(net):
 
     Paths are open if another input has other logits at the same gates.
     """
-    x = np.random.default_rng(0).normal(size=(32, *net.input_shape[1:]))
+    size, rng = (32, *net.input_shape[1:]), np.random.default_rng(0)
+    if net.preprocessing is not None and net.preprocessing.raw_range:
+        x = rng.uniform(*net.preprocessing.raw_range, size)
+    else:
+        x = rng.normal(size=size)
     layers, gates = net.network_layers("gating"), {}
     ends = {
         stage.name: stage.body[-1] if isinstance(stage, Residual) else stage
@@ -181,7 +185,8 @@ def balanced(net):
         oracle.run(net.skeleton, net.parameters("value"), v, lambda n, q: q * gates[n])
         for v in (z, 0 * z)
     )
-    return (np.abs(at_z - at_0).max(1) > 1e-2).mean() >= ALIVE
+    change = np.abs(at_z - at_0).max(1)
+    return (change > 1e-2 * change.max()).mean() >= ALIVE
 
 
 def draw_kernels(net, seed):
