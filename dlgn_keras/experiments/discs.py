@@ -103,9 +103,9 @@ def run(call: Call) -> Table:
                 (100 * result.test_accuracy, by_layer)
             )
             tabulate().write(call.folder)
+            x, y = dataset.x_train[:MARKED], dataset.y_train[:MARKED]
             if seed == 0:
                 pictures.setdefault(row, {})[model] = regions
-                x, y = dataset.x_train[:MARKED], dataset.y_train[:MARKED]
                 drawn = plots.plot_path_regions(pictures[row], x, y)
                 name = "figure" if row == names[0] else row
                 _save(drawn, call.folder / f"{name}.png")

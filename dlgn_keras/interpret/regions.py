@@ -70,11 +70,10 @@ def slice_regions(
         check_count("num_sites", num_sites)
     for site, _ in net.sites[:num_sites]:
         cut: list[Region] = []
-        if net.has_linear_gates:
-            lines = compose(net, layers, plane, until=site)[site]
+        linear = net.has_linear_gates  # then all pieces share the lines
+        shared = compose(net, layers, plane, until=site)[site] if linear else None
         for piece in pieces:
-            if not net.has_linear_gates:
-                lines = compose(net, layers, plane, piece.gates, site)[site]
+            lines = shared or compose(net, layers, plane, piece.gates, site)[site]
             cut.extend(_cut(piece, site, lines, max_regions - len(cut)))
         pieces = cut
     return pieces

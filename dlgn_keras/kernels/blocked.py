@@ -48,6 +48,7 @@ class BlockedRecursion(Recursion):
         positions = [window.out_length(size) for size in values.shape[:rank]]
         a, b = values.shape[rank], values.shape[-1]
         result = np.empty((*positions, a, *positions, b))
+        gates = columns = None
         if stage.gated:
             gates, right = self.gates(stage)
             right = np.moveaxis(right, -1, 0)
@@ -63,8 +64,8 @@ class BlockedRecursion(Recursion):
             if stage.name in self.plan.biases:
                 part += 1.0
             target = result[rows[0] : rows[1]]
-            if stage.gated:
-                chosen = gates[rows[0] : rows[1]].reshape(-1, len(right))
+            if gates is not None and columns is not None:
+                chosen = gates[rows[0] : rows[1]].reshape(-1, len(columns))
                 np.matmul(chosen, columns, out=target.reshape(len(chosen), -1))
                 target *= part
             else:

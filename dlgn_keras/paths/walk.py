@@ -35,7 +35,7 @@ class Weight(NamedTuple):
 
     stage: int
     name: str
-    index: Index
+    index: Index  # pyright: ignore[reportIncompatibleMethodOverride]
 
 
 class Path(NamedTuple):

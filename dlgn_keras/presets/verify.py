@@ -105,7 +105,9 @@ def examples_for(net: Any, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     shape = (NUMBER, *net.input_shape[1:])
     limits = net.preprocessing.raw_range if net.preprocessing else None
-    draws = rng.normal(size=shape) if limits is None else rng.uniform(*limits, shape)
+    draws = (
+        rng.normal(size=shape) if limits is None else rng.uniform(*limits, size=shape)
+    )
     return draws.astype("float32")
 
 

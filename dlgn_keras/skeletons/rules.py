@@ -106,8 +106,10 @@ no rule.
         for stage in walk(stages):
             self.of(stage)
 
-    def __call__(self, stage: Stage, *arguments: Any) -> Any:
-        """Apply the rule of a stage."""
+    def __call__(self, stage: Stage | None, *arguments: Any) -> Any:
+        """Apply the rule of a stage; a network's input is no stage and has no rule."""
+        if stage is None:
+            raise ValueError(f"{self.purpose} is not possible for the input alone.")
         return self.of(stage)(stage, *arguments)
 
     def missing(self, kind: type) -> set[str]:

@@ -8,6 +8,7 @@ up with other examples of weight zero, so that every batch has one shape.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import keras
@@ -16,7 +17,8 @@ import numpy as np
 LONGEST_CHUNK = 128
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """Which part of every batch this process feeds.
 
     index, count: this is process `index` of `count`.

@@ -74,7 +74,7 @@ def plot_regions(
     """
     made, axes = figure(1, 1, (5.4, 4.6))
     place = axes[0, 0]
-    shares = [np.concatenate(list(r.gates.values())).mean() for r in regions]
+    shares = [float(np.concatenate([*r.gates.values()]).mean()) for r in regions]
     polygons = _fill(place, regions, shares, linewidths=0.4)
     made.colorbar(polygons, ax=place, label="share of open gates")
     if points is not None:

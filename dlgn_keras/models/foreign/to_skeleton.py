@@ -191,9 +191,9 @@ class _Reader:
             ], end
         if kind in ("Conv1D", "Conv2D") and channels_last:
             sizes = ("kernel_size", "strides", "dilation_rate")
-            windows = [_square(config[key]) for key in sizes]
+            windows = [size for key in sizes if (size := _square(config[key]))]
             padded = config["padding"] in ("same", "valid")
-            if all(windows) and padded and config["groups"] == 1:
+            if len(windows) == len(sizes) and padded and config["groups"] == 1:
                 norm, gated, end = self.behind(k)
                 self.keys[name] = (self.graph.steps[k].layer, norm)
                 size, stride, dilation = windows
