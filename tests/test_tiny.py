@@ -16,7 +16,8 @@ PAIRS = [*itertools.product(tiny.FAMILIES, tiny.KINDS), ("dnn", tiny.MAX_POOL)]
 def names_of_gates(net):
     """The sites that let through or not; a max pool selects, and always does."""
     stages = skeletons.walk(net.skeleton.stages)
-    return [stage.name for stage in stages if getattr(stage, "gated", False)]
+    pools = {s.name for s in stages if isinstance(s, skeletons.MaxPool)}
+    return [name for name in net.skeleton.site_names if name not in pools]
 
 
 def logits_at(net, z, gates):

@@ -4,6 +4,7 @@ All return (n, *input_shape) for raw inputs, so that "zero" means what it means 
 the network: the raw value that preprocessing maps to 0 is the baseline of all.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,9 @@ def baseline(net: Model) -> np.ndarray:
     # Preprocessing is `x * scale + offset`: two inputs tell both.
     probes = np.zeros((2, *net.input_shape[1:]))
     probes[1] = 255
-    offset, other = net.preprocessed(probes).astype(np.float64)
+    with warnings.catch_warnings():  # the probes are no images
+        warnings.filterwarnings("ignore", message=".*: raw inputs lie in")
+        offset, other = net.preprocessed(probes).astype(np.float64)
     scale = (other - offset) / 255
     return (-offset / np.where(scale == 0, 1, scale)).astype("float32")
 

@@ -73,7 +73,9 @@ def slice_regions(
         linear = net.has_linear_gates  # then all pieces share the lines
         shared = compose(net, layers, plane, until=site)[site] if linear else None
         for piece in pieces:
-            lines = shared or compose(net, layers, plane, piece.gates, site)[site]
+            lines = shared
+            if lines is None:
+                lines = compose(net, layers, plane, piece.gates, site)[site]
             cut.extend(_cut(piece, site, lines, max_regions - len(cut)))
         pieces = cut
     return pieces

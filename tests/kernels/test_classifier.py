@@ -115,7 +115,9 @@ def test_the_command_makes_the_study_of_presets(tmp_path, capsys):
     assert set(told["kernels"]) == {*names, "random gates"}
     for a, b in zip(told["accuracy"], expected["accuracy"], strict=True):
         assert (a["model"], a["accuracy"]) == (b["model"], b["accuracy"])
-    main(["kernel", names[0], *given, "--out", str(tmp_path)])
+    main(["kernel", names[0], *given[2:], "--out", str(tmp_path)])  # its own data
     assert "effective rank" in capsys.readouterr().out
-    assert main(["kernel", names[0]]) == 2
+    assert json.loads((tmp_path / "kernel.json").read_text())["data"] == "digits"
+    nets[names[0]].save(tmp_path / "saved.keras")
+    assert main(["kernel", str(tmp_path / "saved.keras")]) == 2
     assert "`--data` must name a data set" in capsys.readouterr().err
