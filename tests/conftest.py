@@ -40,6 +40,8 @@ if keras.backend.backend() != "tensorflow":
     collect_ignore += ["models/test_export.py"]
 if keras.backend.backend() == "jax":  # Keras asks for jax2onnx there
     collect_ignore += ["models/test_onnx.py"]
+else:
+    collect_ignore += ["models/test_onnx_on_jax.py"]
 
 # The torch job runs with Keras' other data format: models stay channels-last, layers
 # follow the setting.

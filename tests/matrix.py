@@ -58,7 +58,11 @@ EVERY = (
 # What only some backends can do, or what was made for one: {backend: files}.
 ALONE = {
     "tensorflow": ("models/test_export.py", "models/test_onnx.py"),
-    "jax": ("kernels/test_spread.py", "training/test_cuda.py"),
+    "jax": (
+        "kernels/test_spread.py",
+        "models/test_onnx_on_jax.py",
+        "training/test_cuda.py",
+    ),
     "torch": ("models/test_onnx.py",),
 }
 # Of the cases, by how soon a backend is done with one: JAX compiles eager calls too.

@@ -169,9 +169,3 @@ def test_gates_and_explanations_take_data_sets(net, rng, labels):
 def test_a_data_set_without_end_is_refused(net):
     with pytest.raises(ValueError, match="`x` must be a data set with an end"):
         net.gates(Endless(np.ones((6, *IMAGE)), False))
-
-
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="elsewhere it works")
-def test_onnx_on_jax_is_refused_in_our_words(net, tmp_path):
-    with pytest.raises(ValueError, match=r"`format` 'onnx'.*KERAS_BACKEND=torch"):
-        net.export(tmp_path / "net.onnx", format="onnx")
