@@ -57,7 +57,9 @@ def vjp(function: Callable, inputs: Any) -> tuple[Any, Callable]:
 
     def pull_back(cotangent: Any) -> Any:
         flat = keras.tree.flatten(leaves)
-        found = torch.autograd.grad(output, flat, cotangent, allow_unused=True)
+        found = [None] * len(flat)
+        if output.requires_grad:  # else it is constant
+            found = torch.autograd.grad(output, flat, cotangent, allow_unused=True)
         filled = [
             torch.zeros_like(leaf) if gradient is None else gradient
             for leaf, gradient in zip(flat, found, strict=True)

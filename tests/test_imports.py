@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "data": BASE,
     "presets": BASE | {"data", "skeletons"},
     "layers": BASE | {"gates", "skeletons"},
-    "models": BASE | {"gates", "skeletons", "layers", "data", "presets"},
+    "models": BASE | {"autodiff", "gates", "skeletons", "layers", "data", "presets"},
     "kernels": BASE | {"autodiff", "gates", "skeletons", "layers", "models"},
     "interpret": BASE | {"autodiff", "gates", "skeletons", "layers", "models", "data"},
     "training": BASE | {"gates", "skeletons", "layers", "models", "data", "presets"},

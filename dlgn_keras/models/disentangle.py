@@ -3,9 +3,11 @@
 import warnings
 from typing import Any
 
+import keras
+
 from dlgn_keras.models.base import GatedModel
 from dlgn_keras.models.families import DGN, DLGN, DNN
-from dlgn_keras.models.foreign import DisentangledModel, read
+from dlgn_keras.models.foreign import DisentangledModel, check_twin, read
 from dlgn_keras.skeletons import MaxPool, walk
 from dlgn_keras.tools.messages import check_choice
 
@@ -27,12 +29,19 @@ def disentangle(
     of which a warning tells), so the twin is a starting point for training, not an
     equal. A softmax at the end is left out: logits come out.
 
+    What is affine is found by probing: each layer or operation that is no known
+    activation, pooling or head is called on random inputs, and must take lines to
+    lines and keep the examples of a batch apart. Custom layers, slices, wrappers and
+    constants are converted so. With copied weights the whole twin is checked too:
+    equal outputs, an affine value network. All this takes the time of about ten
+    forward passes of a few random examples; large inputs are probed on three.
+
     Args:
         model: a `dk.DNN`, or a functional or sequential Keras model of one input
-            and one output, of layers that are affine at inference (dense,
-            convolutions of all kinds, batch norm, average pooling, merges, dropout,
-            preprocessing, nested models ...), ReLU, LeakyReLU, ReLU6, PReLU and
-            max pooling.
+            and one output. Its activations are ReLU-like, clipping or maxima in any
+            spelling: ReLU, LeakyReLU, ReLU6, PReLU, hard_tanh, `ops.maximum`,
+            `ops.clip`, max pooling, functions of the framework. Everything else is
+            affine at inference: layers, operations, nested models.
         family: "dgn" or "dlgn".
         copy_weights: whether both networks start from the model's weights.
         input_shape: without the batch, for a model whose own has unknown sizes.
@@ -42,8 +51,8 @@ def disentangle(
         a `dk.DGN` or `dk.DLGN` for a `dk.DNN`, else a `dk.models.DisentangledModel`.
 
     Raises:
-        ValueError: an unknown family, or what cannot be converted, each layer by
-            name and with the reason.
+        ValueError: an unknown family; a quantised model; what cannot be converted,
+            the first layers by name and with the reason; a twin that fails its check.
 
     Example:
         >>> import keras, numpy as np, dlgn_keras as dk
@@ -72,9 +81,11 @@ def disentangle(
             "The twin of a Keras model has the options gate, beta, value_input and "
             f"name. Received: {unknown[0]}."
         )
-    twin = DisentangledModel(found.graph, family, **options)
+    with keras.saving.custom_object_scope(found.custom_objects):
+        twin = DisentangledModel(found.graph, family, **options)
     if copy_weights:
         twin.copy_weights_from(found.sources)
+        check_twin(model, twin, found.head)
     averaged = [k for k in twin.replacements if k != "output"]
     if averaged:
         _warn_of_averages(averaged)

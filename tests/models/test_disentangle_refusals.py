@@ -9,6 +9,7 @@ from keras import layers
 
 import dlgn_keras as dk
 from dlgn_keras.models import DisentangledModel
+from dlgn_keras.models.foreign import reading
 
 
 class Own(layers.Layer):
@@ -25,7 +26,7 @@ def refused():
     x = layers.Lambda(lambda z: z * 2, name="code")(x)
     x = Own(name="square")(x)
     x = layers.Multiply(name="product")([x, inputs])
-    x = layers.TimeDistributed(layers.Dense(4, activation="relu"), name="each")(x)
+    x = layers.TimeDistributed(layers.UnitNormalization(), name="each")(x)
     x = x * keras.ops.sigmoid(x)
     x = layers.Dense(3, activation="softmax", name="middle")(x)
     x = layers.RandomRotation(0.1, name="late")(x[..., None])
@@ -34,6 +35,7 @@ def refused():
 
 def test_all_that_cannot_be_converted_is_named_before_anything_is_built(monkeypatch):
     model = refused()
+    monkeypatch.setattr(reading, "NAMED", 99)
     monkeypatch.setattr(DisentangledModel, "__init__", None)
     with pytest.raises(ValueError, match="`model` 'wild' cannot be converted") as told:
         dk.disentangle(model)
@@ -44,9 +46,9 @@ def test_all_that_cannot_be_converted_is_named_before_anything_is_built(monkeypa
         "norm (LayerNormalization) is neither affine at inference nor ReLU-like",
         "attention (MultiHeadAttention) is neither affine",
         "code (Lambda) holds code, of which nothing is known",
-        "square (Own) is a layer of your own",
-        "product (Multiply) is neither affine",
-        "each (TimeDistributed) wraps another layer",
+        "square (Own) is neither affine",
+        "product (Multiply) multiplies or divides by a tensor of the network",
+        "each (TimeDistributed) is neither affine",
         "multiplies or divides by a tensor of the network",
         "middle_softmax (softmax) is not the end of the model",
         "late (RandomRotation) must stand right behind the input",
@@ -65,7 +67,8 @@ def odd():
     return keras.Model(inputs, layers.Dense(3)(x), name="odd")
 
 
-def test_the_rarer_ones_are_named_too():
+def test_the_rarer_ones_are_named_too(monkeypatch):
+    monkeypatch.setattr(reading, "NAMED", 99)
     with pytest.raises(ValueError, match="`model` 'odd' cannot be converted") as told:
         dk.disentangle(odd())
     message = str(told.value)

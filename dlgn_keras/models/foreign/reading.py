@@ -1,104 +1,46 @@
-"""A functional Keras model as pure data: its layers and the order of their calls.
+"""Read a functional Keras model into a Graph, or name all that stands in the way.
 
-A `Graph` is to a Keras model what a skeleton is to ours: two trunks are built from it,
-and it goes to json and back. Nested models are inlined, fused activations are steps of
-their own, and a softmax at the end is left out. `read` makes it, or names every layer
-that cannot be converted; this file alone looks at Keras' record of a graph,
-`_nodes_by_depth`.
+The one file that walks Keras' record of a graph, `_nodes_by_depth`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from dlgn_keras.layers import ChannelRescaling
+from dlgn_keras.models.foreign.activations import Piecewise
+from dlgn_keras.models.foreign.calls import Call, Refusal, serialised
+from dlgn_keras.models.foreign.graph import STEP, Graph, Step
 from dlgn_keras.models.foreign.kinds import (
-    ELEMENTWISE_OPS,
-    Activation,
+    FUSED,
+    RESIZING,
     Kind,
+    activation_kind,
+    function_kind,
     kind_of,
 )
+from dlgn_keras.models.foreign.probe import NOT_AFFINE, Specs, differ, problem
+from dlgn_keras.models.foreign.rewrites import rewritten
 
 SCALERS = (ChannelRescaling, keras.layers.Rescaling, keras.layers.Normalization)
-
-
-STEP = "__step__"  # marks a tensor in a step's arguments, as json holds them
-
-
-@dataclass(frozen=True)
-class Step:
-    """One call of one layer.
-
-    name: its own, also where a layer is called twice.
-    kind: "affine" (at inference), "site" (where a ReLU-like activation stands) or
-        "pool" (max pooling); "input" for step 0.
-    layer: key of the layer in `Graph.layers`; calls with one key share weights.
-    inputs: steps whose outputs it reads.
-    arguments: [args, kwargs] of the call, tensors as {STEP: number}.
-    """
-
-    name: str
-    kind: str
-    layer: str = ""
-    inputs: tuple[int, ...] = ()
-    arguments: Any = None
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The steps of a model, in an order in which they can be called.
-
-    input_shape, input_dtype: of step 0, without the batch.
-    layers: {key: layer as Keras serialises it}, activations split off.
-    steps: step 0 is the input.
-    value_input: the step whose output the value network is fed: what the
-        preprocessing makes of the raw input, 0 where there is none.
-    output: the step whose output are the logits.
-    head: what followed the logits and was left out, such as "softmax"; or None.
-    """
-
-    input_shape: tuple[int, ...]
-    input_dtype: str
-    layers: dict[str, Any]
-    steps: tuple[Step, ...]
-    value_input: int
-    output: int
-    head: str | None
-
-    def sites(self) -> tuple[Step, ...]:
-        """Return the steps where gates stand: activations and max poolings."""
-        return tuple(s for s in self.steps if s.kind in ("site", "pool"))
-
-    def needed_for(self, targets: set[int]) -> set[int]:
-        """Return the steps that the outputs of `targets` depend on, themselves too."""
-        needed = set(targets)
-        for k in range(len(self.steps) - 1, -1, -1):
-            if k in needed:
-                needed |= set(self.steps[k].inputs)
-        return needed
-
-    def to_config(self) -> dict[str, Any]:
-        """Return plain dictionaries and lists, ready for json."""
-        steps = [{**vars(step), "inputs": list(step.inputs)} for step in self.steps]
-        return {**vars(self), "input_shape": list(self.input_shape), "steps": steps}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Graph":
-        steps = tuple(
-            Step(**{**step, "inputs": tuple(step["inputs"])})
-            for step in config["steps"]
-        )
-        shape = tuple(config["input_shape"])
-        return cls(**{**config, "input_shape": shape, "steps": steps})
+ELEMENTWISE = ("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Cast")
+NAMED = 3  # layers that a refusal names
 
 
 class Found(NamedTuple):
-    """graph: what the model is; sources: {key: the model's own layer}."""
+    """What `read` finds.
+
+    graph: what the model is.
+    sources: {key: the model's own layer}.
+    head: the layer or operation whose end was left out of the graph, or None.
+    custom_objects: {name: class} of layers that are not Keras' own.
+    """
 
     graph: Graph
     sources: dict[str, Any]
+    head: Any
+    custom_objects: dict[str, type]
 
 
 def read(model: Any, input_shape: Any = None) -> Found:
@@ -109,9 +51,17 @@ def read(model: Any, input_shape: Any = None) -> Found:
         input_shape: without the batch, for a model whose own has unknown sizes.
 
     Raises:
-        ValueError: what cannot be converted, each layer by name and with the reason.
+        ValueError: what cannot be converted, the first layers by name and with the
+            reason.
     """
     inputs, outputs = _ends(model)
+    for layer in model._flatten_layers():
+        mode = getattr(layer, "quantization_mode", None)
+        if mode is not None:
+            raise ValueError(
+                "`model` must be a float model: a quantised one rounds its inputs and "
+                f"is not affine. Received: {model.name!r}, {layer.name} in {mode}."
+            )
     for name, tensors in (("input", inputs), ("output", outputs)):
         if len(tensors) != 1:
             raise ValueError(
@@ -134,12 +84,17 @@ def read(model: Any, input_shape: Any = None) -> Found:
             f"Received: {model.name!r} with inputs of shape {shape}."
         )
     reader = _Reader()
+    reader.add_step("inputs", "input", shape=shape)
     output = reader.walk(model, [0])[0]
     output, head = reader.without_head(output)
     reader.check(output)
     if reader.problems:
-        listed = "; ".join(reader.problems)
-        raise ValueError(f"`model` {model.name!r} cannot be converted: {listed}.")
+        listed = "; ".join(reader.problems[:NAMED])
+        more = len(reader.problems) - NAMED
+        raise ValueError(
+            f"`model` {model.name!r} cannot be converted: {listed}"
+            f"{f'; and {more} more' if more > 0 else ''}."
+        )
     steps = tuple(reader.steps)
     if not any(step.kind in ("site", "pool") for step in steps):
         raise ValueError(
@@ -149,7 +104,7 @@ def read(model: Any, input_shape: Any = None) -> Found:
     start = reader.end_of_preprocessing()
     dtype = keras.backend.standardize_dtype(inputs[0].dtype)
     graph = Graph(shape, dtype, reader.layers, steps, start, output, head)
-    return Found(graph, reader.sources)
+    return Found(graph, reader.sources, reader.head, reader.custom_objects)
 
 
 def _ends(model: Any) -> tuple[list, list]:
@@ -172,13 +127,18 @@ class _Reader:
     """Steps, layers and problems, gathered while the nodes are walked."""
 
     def __init__(self) -> None:
-        self.steps = [Step("inputs", "input")]
+        self.steps: list[Step] = []
+        self.shapes: list[tuple[int, ...]] = []  # of each step's output
         self.layers: dict[str, Any] = {}
         self.sources: dict[str, Any] = {}
+        self.custom_objects: dict[str, type] = {}
         self.problems: list[str] = []
         self._keys: dict[tuple[int, str], str] = {}
-        self._heads: dict[int, str] = {}
+        self.head: Any = None  # the source of the one that is left out
+        self._heads: dict[int, tuple[str, Any]] = {}  # step -> name, source
         self._augmenting: dict[int, str] = {}
+        self._probed: dict[str, str | None] = {}
+        self._alive: list[Any] = []  # an id is a key only as long as its object lives
 
     def walk(
         self, model: Any, inputs: list[int], outer: str = "", training: Any = None
@@ -186,123 +146,203 @@ class _Reader:
         """Add the steps of a model fed with some steps; return its outputs' steps."""
         tensors, outputs = _ends(model)
         flat = keras.Model(tensors, outputs)
-        place = {id(t): k for t, k in zip(tensors, inputs, strict=True)}
+        self._alive.append(flat)
+        read = {id(t): k for t, k in zip(tensors, inputs, strict=True)}
         nodes: Any = flat._nodes_by_depth
         for depth in sorted(nodes, reverse=True):
             for node in nodes[depth]:
                 if node.is_input:
                     continue
-                found = self._node(node, place, outer, training)
-                place |= {id(t): k for t, k in zip(node.outputs, found, strict=True)}
-        return [place[id(t)] for t in outputs]
+                name = node.operation.name
+                call = Call(node, f"{outer}_{name}" if outer else name, read, training)
+                found = self._call(call)
+                read |= {id(t): k for t, k in zip(node.outputs, found, strict=True)}
+        return [read[id(t)] for t in outputs]
 
-    def _node(self, node: Any, place: dict, outer: str, training: Any) -> list[int]:
-        layer, tensors = node.operation, node.arguments.keras_tensors
-        name = f"{outer}_{layer.name}" if outer else layer.name
-        read = [place[id(t)] for t in tensors]
-        kwargs = {k: v for k, v in node.arguments.kwargs.items() if v is not None}
-        training = kwargs.pop("training", training)
-        if isinstance(layer, keras.Model):
-            return self._nested(layer, name, node, read, kwargs, training)
-        kind = kind_of(layer, node.arguments.args, tensors)
-        if kind.kind == "no":
-            return self._refuse(node, name, read, kind.reason)
-        if len(node.outputs) != 1:
-            return self._refuse(node, name, read, "has more than one output")
-        is_layer = isinstance(layer, keras.layers.Layer)
-        if is_layer and kwargs:
-            given = ", ".join(kwargs)
-            return self._refuse(node, name, read, f"is called with {given}")
+    def _call(self, call: Call) -> list[int]:
+        """Add the steps of a call; return those of its outputs."""
+        shapes = [self.shapes[k] for k in call.steps]
         try:
-            arguments = [
-                _plain(node.arguments.args, place),
-                _plain(kwargs, place),
-            ]
-        except TypeError as error:
-            return self._refuse(node, name, read, str(error))
-        if is_layer and training is not None and layer._call_has_training_arg:
-            arguments[1]["training"] = bool(training)
-        return [self._add(layer, name, kind, read, arguments)]
+            if isinstance(call.layer, keras.Model):
+                return self._nested(call)
+            model = rewritten(call.node, shapes)
+            if model is not None:
+                return self.walk(model, call.steps, call.name, call.training)
+            return self._add(call, self._kind(call, shapes), call.output_shapes(shapes))
+        except Refusal as refusal:
+            self._refuse(call, str(refusal))
+        outputs = [tuple(n or 1 for n in t.shape[1:]) for t in call.node.outputs]
+        return [self.add_step(call.name, "refused", shape=shape) for shape in outputs]
 
-    def _nested(
-        self, model: Any, name: str, node: Any, read: list, kwargs: dict, training: Any
-    ) -> list[int]:
-        if getattr(model, "_is_graph_network", True) is False:
-            return self._refuse(node, name, read, "is no functional model")
+    def _refuse(self, call: Call, reason: str) -> None:
+        problem = f"{call.name} ({type(call.layer).__name__}) {reason}"
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def _nested(self, call: Call) -> list[int]:
+        if getattr(call.layer, "_is_graph_network", True) is False:
+            raise Refusal("is no functional model")
         try:
-            tensors, outputs = _ends(model)
+            tensors, outputs = _ends(call.layer)
         except ValueError:
-            return self._refuse(
-                node, name, read, "is a subclassed model, its graph unknown"
-            )
-        several = len(tensors) > 1 and not isinstance(
-            node.arguments.args[0], list | tuple
-        )
-        if kwargs or several or len(outputs) != len(node.outputs):
-            return self._refuse(node, name, read, "is called in an unusual way")
-        return self.walk(model, read, name, training)
+            raise Refusal("is a subclassed model, its graph unknown") from None
+        args = call.node.arguments.args
+        several = len(tensors) > 1 and not isinstance(args[0], list | tuple)
+        if call.kwargs or several or len(outputs) != len(call.node.outputs):
+            raise Refusal("is called in an unusual way")
+        return self.walk(call.layer, call.steps, call.name, call.training)
 
-    def _add(
-        self, layer: Any, name: str, kind: Kind, read: list[int], arguments: Any
-    ) -> int:
+    # -- what a call is ----------------------------------------------------------
+
+    def _kind(self, call: Call, shapes: list) -> Kind:
+        found = kind_of(call.layer)
+        if found is None:
+            found = self._derived(call, shapes)
+        elif call.is_layer and call.kwargs:
+            raise Refusal(f"is called with {', '.join(call.kwargs)}")
+        if found.kind == "no":
+            raise Refusal(found.reason)
+        return found
+
+    def _derived(self, call: Call, shapes: list) -> Kind:
+        """Return what a call is by what it computes: affine, or an activation."""
+        specs, kind = call.specs(shapes), Kind("affine")
+        read = zip(call.steps, call.tensors, strict=True)
+        if any(self.steps[k].kind == "refused" and not t.shape for k, t in read):
+            return kind  # of what has no examples any more, nothing can be said
+        own = not (call.is_layer and (call.is_of_keras or call.layer.weights))
+        if len(specs) == 1 and own:
+            found = function_kind(call.function(call.layer))
+            if found is not None and found.kind != "affine":
+                return found
+        if call.is_layer:
+            found = activation_kind(getattr(call.activation_owner, "activation", None))
+            if found.kind == "no":
+                return found
+            kind = Kind("affine", found.activation, found.head)
+        reason = None
+        if type(call.layer) not in FUSED:
+            key = call.key(specs)
+            if key is None or key not in self._probed:
+                self.custom_objects |= call.custom_objects()
+                with keras.saving.custom_object_scope(self.custom_objects):
+                    self._probed[str(key)] = self._probe(call, specs, kind)
+            reason = self._probed[str(key)]
+        if reason and type(call.layer).__module__.startswith("dlgn_keras."):
+            reason = "is gated already"
+        return Kind("no", reason=reason) if reason else kind
+
+    def _probe(self, call: Call, specs: Specs, kind: Kind) -> str | None:
+        """Return why a call is not affine before its activation, or None if it is."""
+        function = call.function(call.layer)
+        fixed = call.tensors[0].shape[0]
+        if call.is_layer:
+            if call.makes_mask(specs):
+                return "makes a mask of its input, which other layers read"
+            if not call.is_of_keras or kind != Kind("affine"):
+                if differ(function, function, specs):
+                    return "is random"
+                again = call.function(call.layer_again(specs))
+                if kind == Kind("affine"):
+                    if differ(function, again, specs):
+                        return "computes something else when made from its config"
+                else:
+                    activation = call.activation_owner.activation
+                    if differ(function, lambda *x: activation(again(*x)), specs):
+                        return "does not apply its activation last"
+                function = again
+        reason = problem(function, specs, fixed=fixed)
+        if reason == NOT_AFFINE:
+            return "is neither affine at inference nor ReLU-like"
+        return reason
+
+    # -- steps ---------------------------------------------------------------------
+
+    def _add(self, call: Call, kind: Kind, shapes: list) -> list[int]:
+        layer, name, read = call.layer, call.name, call.steps
         if kind.kind == "head":
-            return self._head(layer, name, kind.head, read[0])
+            return [self._head(layer, name, kind, read[0])]
         if kind.kind == "site" and kind.activation is not None:
-            return self._site(layer, name, kind.activation, read[0])
-        key = self._layer(layer, name)
-        step_kind = "affine" if kind.kind == "preprocessing" else kind.kind
-        if step_kind != "affine":
+            return [self._activation(layer, name, kind.activation, read[0])]
+        arguments = call.arguments()
+        if kind.kind in ("site", "pool"):
             arguments = [[{STEP: read[0]}], {}]
-        now = self._step(name, step_kind, key, read, arguments)
-        if kind.kind == "preprocessing":
+        step_kind = "affine" if kind.kind == "augmentation" else kind.kind
+        key = self._layer(layer, name, call.activation_owner)
+        if len(shapes) > 1:
+            whole = self.add_step(name, step_kind, key, read, arguments)
+            return [
+                self.add_step(f"{name}_{k}", "part", "", [whole], k, shape)
+                for k, shape in enumerate(shapes)
+            ]
+        now = self.add_step(name, step_kind, key, read, arguments, shapes[0])
+        if kind.kind == "augmentation":
             self._augmenting[now] = type(layer).__name__
         if kind.head is not None:
-            return self._head(layer, f"{name}_{kind.head}", kind.head, now)
+            owner = call.activation_owner
+            return [self._head(owner, f"{name}_{kind.head}", kind, now)]
         if kind.activation is not None:
-            return self._site(layer, f"{name}_{_short(kind)}", kind.activation, now)
-        return now
+            label = f"{name}_{kind.activation.label}"
+            return [self._activation(layer, label, kind.activation, now)]
+        return [now]
 
-    def _site(self, owner: Any, name: str, numbers: Activation, read: int) -> int:
+    def _activation(self, owner: Any, name: str, numbers: Piecewise, read: int) -> int:
+        """Add a ReLU, between two shifts where the activation has an offset."""
+        policy = getattr(owner, "dtype_policy", None)
+        before, after = numbers.shifts(dtype=policy)
+        if before is not None:
+            read = self._shift(before, f"{name}_before", read)
         key = self._keys.get((id(owner), "site"))
         if key is None:
             key = self._free(name, self.layers)
             self._keys[id(owner), "site"] = key
-            policy = getattr(owner, "dtype_policy", None)
-            rectifier = keras.layers.ReLU(**numbers, dtype=policy, name=key)
-            self.layers[key] = _serialised(rectifier)
-        return self._step(name, "site", key, [read], [[{STEP: read}], {}])
+            self.layers[key] = serialised(numbers.rectifier(dtype=policy, name=key))
+        arguments = [[{STEP: read}], {}]
+        now = self.add_step(name, "site", key, [read], arguments, self.shapes[read])
+        return now if after is None else self._shift(after, f"{name}_after", now)
 
-    def _head(self, layer: Any, name: str, head: str | None, read: int) -> int:
+    def _shift(self, layer: Any, name: str, read: int) -> int:
+        key = self._layer(layer, name)
+        arguments = [[{STEP: read}], {}]
+        return self.add_step(name, "affine", key, [read], arguments, self.shapes[read])
+
+    def _head(self, source: Any, name: str, kind: Kind, read: int) -> int:
         """A head stands as a step until it is known whether it ends the model."""
-        now = self._step(name, "head", "", [read], None)
-        self._heads[now] = str(head)
+        now = self.add_step(name, "head", "", [read], shape=self.shapes[read])
+        self._heads[now] = str(kind.head), source
         return now
 
-    def _layer(self, layer: Any, name: str) -> str:
+    def _layer(self, layer: Any, name: str, owner: Any = None) -> str:
         key = self._keys.get((id(layer), "layer"))
         if key is None:
             key = self._free(name, self.layers)
             self._keys[id(layer), "layer"] = key
-            self.layers[key] = _serialised(layer, key)
+            with keras.saving.custom_object_scope(self.custom_objects):
+                self.layers[key] = serialised(layer, owner, key)
             self.sources[key] = layer
         return key
 
-    def _step(
-        self, name: str, kind: str, key: str, read: list[int], arguments: Any
+    def add_step(
+        self,
+        name: str,
+        kind: str,
+        key: str = "",
+        read: Iterable[int] = (),
+        arguments: Any = None,
+        shape: tuple[int, ...] = (),
     ) -> int:
         name = self._free(name, [step.name for step in self.steps])
         self.steps.append(Step(name, kind, key, tuple(read), arguments))
+        self.shapes.append(shape)
         return len(self.steps) - 1
-
-    def _refuse(self, node: Any, name: str, read: list[int], reason: str) -> list[int]:
-        problem = f"{name} ({type(node.operation).__name__}) {reason}"
-        if problem not in self.problems:
-            self.problems.append(problem)
-        return [read[0] if read else 0] * len(node.outputs)
 
     @staticmethod
     def _free(name: str, taken: Any) -> str:
-        """Return the name, numbered if it is taken; sites' gates add `_gate`."""
+        """Return the name, numbered if it is taken; sites' gates add `_gate`.
+
+        PyTorch takes no dots in names.
+        """
+        name = name.replace(".", "_")
         number, free = 1, name
         while free in taken or free in ("inputs", "output"):
             number += 1
@@ -319,13 +359,12 @@ class _Reader:
             if step.kind != "affine" or not _is_identity(self.layers[step.layer]):
                 return output, None
             now = step.inputs[0]
-        head = self._heads.pop(now)
-        last = self.steps[now].inputs[0]
-        return last, head
+        head, self.head = self._heads.pop(now)
+        return self.steps[now].inputs[0], head
 
     def check(self, output: int) -> None:
         """Note what is in the wrong place, and drop the steps behind the logits."""
-        for now, head in self._heads.items():
+        for now, (head, _) in self._heads.items():
             name = self.steps[now].name
             self.problems.append(
                 f"{name} ({head}) is not the end of the model: it is no ReLU"
@@ -342,67 +381,33 @@ class _Reader:
         self.sources = {k: v for k, v in self.sources.items() if k in used}
 
     def end_of_preprocessing(self) -> int:
-        """Return the last step of the chain of preprocessing behind the input."""
+        """Return the last step of the chain of preprocessing behind the input.
+
+        It leaves every entry in its place, so that contributions of what it makes
+        are contributions of the raw entries; or it is a layer of images.
+        """
         last = 0
         for now, step in enumerate(self.steps[1:], start=1):
             readers = [s for s in self.steps if last in s.inputs]
             if step.inputs != (last,) or len(readers) != 1:
                 break
-            if now not in self._augmenting and not self._scales(step):
+            if now not in self._augmenting and not self._scales(now, last):
                 break
             last = now
         return last
 
-    def _scales(self, step: Step) -> bool:
+    def _scales(self, now: int, last: int) -> bool:
+        step = self.steps[now]
         source: Any = self.sources.get(step.layer)
         if step.kind != "affine" or source is None:
             return False
         if isinstance(source, keras.layers.Layer):
-            return isinstance(source, SCALERS)
-        return type(source).__name__ in ELEMENTWISE_OPS
-
-
-def _short(kind: Kind) -> str:
-    numbers = kind.activation or {}
-    if numbers.get("negative_slope"):
-        return "leaky_relu"
-    return "relu" if numbers.get("max_value") is None else "relu6"
-
-
-def _serialised(layer: Any, key: str | None = None) -> dict[str, Any]:
-    """Return a layer as Keras serialises it, unbuilt, without its activation."""
-    found: Any = keras.saving.serialize_keras_object(layer)
-    found = {k: v for k, v in found.items() if k != "build_config"}
-    found["config"] = dict(found["config"])
-    if key is not None:
-        found["config"]["name"] = key
-    if "activation" in found["config"]:
-        found["config"]["activation"] = "linear"
-    return found
+            return isinstance(source, SCALERS) or type(source) in RESIZING
+        same = self.shapes[now] == self.shapes[last]
+        return same and type(source).__name__ in ELEMENTWISE
 
 
 def _is_identity(layer: dict[str, Any]) -> bool:
     name, config = layer["class_name"], layer["config"]
     linear = name == "Activation" and config.get("activation") == "linear"
     return linear or name in ("Identity", "Dropout", "Cast")
-
-
-def _plain(value: Any, place: dict[int, int]) -> Any:
-    """Return arguments of a call as json holds them."""
-    if isinstance(value, keras.KerasTensor):
-        return {STEP: place[id(value)]}
-    if isinstance(value, list | tuple):
-        return [_plain(v, place) for v in value]
-    if isinstance(value, dict):
-        return {k: _plain(v, place) for k, v in value.items()}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, keras.Variable):
-        raise TypeError("reads a variable")
-    try:
-        array = np.asarray(keras.ops.convert_to_numpy(value))
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(f"is called with a {type(value).__name__}") from None
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"is called with a {type(value).__name__}")
-    return array.tolist()

@@ -4,6 +4,7 @@ As in `dlgn_keras.models.builder`, layers are made on first use, and the network
 differ only in what comes out of a site.
 """
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,8 @@ from dlgn_keras.models.base import (
     predict_arrays,
 )
 from dlgn_keras.models.builder import value_inputs
-from dlgn_keras.models.foreign.reading import STEP, Graph, Step
+from dlgn_keras.models.foreign.calls import filled
+from dlgn_keras.models.foreign.graph import Graph, Step
 from dlgn_keras.tools.messages import check_choice
 
 # What comes out at a site or a max pooling, given the step and what comes in.
@@ -50,18 +52,21 @@ class Trunk:
         for k, step in enumerate(self.graph.steps):
             if k <= start or k not in needed:
                 continue
-            if step.kind != "affine" and answer is not None:
+            if step.kind == "part":
+                outputs[k] = outputs[step.inputs[0]][step.arguments]
+            elif step.kind != "affine" and answer is not None:
                 outputs[k] = answer(step, outputs[step.inputs[0]])
             else:
-                args, kwargs = _filled(step.arguments, outputs)
-                outputs[k] = self.layer(step)(*args, **kwargs)
+                args, kwargs = filled(step.arguments, outputs)
+                parts = keras.tree.flatten(self.layer(step)(*args, **kwargs))
+                outputs[k] = parts[0] if len(parts) == 1 else parts
         return {k: outputs[k] for k in targets}
 
     def layer(self, step: Step) -> Any:
         """Return the layer of a step, made when first asked for."""
         if step.layer not in self.layers:
-            made = keras.saving.deserialize_keras_object(self.graph.layers[step.layer])
-            self.layers[step.layer] = made
+            described = copy.deepcopy(self.graph.layers[step.layer])  # some pop items
+            self.layers[step.layer] = keras.saving.deserialize_keras_object(described)
         return self.layers[step.layer]
 
     def averaging(self, step: Step) -> Any:
@@ -143,17 +148,6 @@ def _windows(config: dict[str, Any]) -> dict[str, Any]:
         "padding": config.get("padding", "valid"),
         "data_format": config["data_format"],
     }
-
-
-def _filled(arguments: Any, outputs: dict[int, Any]) -> Any:
-    """Put tensors where a step's arguments name steps."""
-    if isinstance(arguments, dict):
-        if set(arguments) == {STEP}:
-            return outputs[arguments[STEP]]
-        return {k: _filled(v, outputs) for k, v in arguments.items()}
-    if isinstance(arguments, list):
-        return [_filled(v, outputs) for v in arguments]
-    return arguments
 
 
 class _Parts:

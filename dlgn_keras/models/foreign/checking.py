@@ -1,0 +1,129 @@
+"""Check a twin against its model: equal outputs, an affine value network."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dlgn_keras.models.foreign.probe import TOLERANCES, problem
+from dlgn_keras.models.foreign.twin import DisentangledModel
+
+SCALES = (1.0, 10.0, 100.0)  # of the random inputs
+
+
+def check_twin(model: keras.Model, twin: DisentangledModel, head: Any) -> None:
+    """Raise a ValueError unless a twin with copied weights is what it promises.
+
+    A DGN with hard gates must have the outputs of the model; the value network of
+    every twin must be affine at fixed gates, and no example may change another. That
+    takes about six forward passes of three random examples.
+
+    Args:
+        model: the model that the twin was made of.
+        twin: with the weights of the model.
+        head: the layer or operation of the model whose head the twin leaves out.
+    """
+    options = twin.arguments
+    with keras.StatelessScope():
+        x = _random_inputs(model, twin)
+        logits, z, gates = _forward(twin, x)
+        if options["family"] == "dgn" and options["gate"] == "hard":
+            if options["value_input"] == "input":
+                if not isinstance(model, keras.Sequential):
+                    x = keras.tree.pack_sequence_as(model.input, [x])
+                with _passing(head):
+                    expected = keras.tree.flatten(model(x, training=False))[0]
+                _check_outputs(model, _array(logits), _array(expected), twin)
+    first = {site: ops.repeat(gate[:1], 3, axis=0) for site, gate in gates.items()}
+    reason = problem(
+        lambda z: twin.value_network([z, first], training=False),
+        [(tuple(z.shape[1:]), keras.backend.standardize_dtype(z.dtype))],
+        whole=True,
+        precision=_precision(twin),
+    )
+    if reason:
+        raise ValueError(
+            f"`model` {model.name!r} cannot be converted: at fixed gates its twin's "
+            f"value network {reason}."
+        )
+
+
+def _random_inputs(model: keras.Model, twin: DisentangledModel) -> Any:
+    """Return three raw inputs, or as many as the model is made for."""
+    rng = np.random.default_rng(0)
+    number = model.inputs[0].shape[0] or len(SCALES)
+    shape, dtype = twin.source_graph.input_shape, twin.source_graph.input_dtype
+    if "float" not in dtype:
+        return ops.convert_to_tensor(rng.integers(0, 120, (number, *shape)), dtype)
+    x = rng.normal(size=(number, *shape))
+    scales = np.resize(SCALES, number).reshape(-1, *len(shape) * [1])
+    return ops.convert_to_tensor(x * scales, dtype)
+
+
+def _forward(twin: DisentangledModel, x: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """Return logits, the input of the value network and the gates of raw inputs."""
+    z = x
+    if twin.source_graph.value_input:
+        z = twin.view("value_inputs", twin._preprocessing)(x, training=False)
+    z = ops.cast(z, "float32")
+    q = twin.gating_network(z, training=False)
+    gates = twin.gates_from(q)
+    if twin.value_input == "ones":
+        z = ops.ones_like(z)
+    return twin.value_network([z, gates], training=False), z, gates
+
+
+@contextlib.contextmanager
+def _passing(head: Any) -> Iterator[None]:
+    """Let what comes before a head through it, for as long as the context lasts."""
+    if head is None:
+        yield
+    elif getattr(head, "activation", None) is not None:
+        activation = head.activation
+        head.activation = keras.activations.linear
+        try:
+            yield
+        finally:
+            head.activation = activation
+    else:
+        object.__setattr__(head, "call", lambda x, *args, **kwargs: x)
+        try:
+            yield
+        finally:
+            object.__delattr__(head, "call")
+
+
+def _check_outputs(
+    model: keras.Model, found: np.ndarray, expected: np.ndarray, twin: Any
+) -> None:
+    finite = np.isfinite(expected).all(axis=1)
+    if not finite.any():
+        raise ValueError(
+            "`model` must have finite outputs. Received: "
+            f"{model.name!r}, which has none for random inputs."
+        )
+    if found.shape != expected.shape:
+        gap = np.inf
+    else:
+        gaps = np.abs(found - expected)[finite].max(axis=1)
+        gap = float((gaps / np.abs(expected[finite]).max(axis=1).clip(1e-30)).max())
+    if not gap <= 10 * TOLERANCES[_precision(twin)]:
+        raise ValueError(
+            f"`model` {model.name!r} cannot be converted: its twin's outputs differ "
+            f"from its own by {gap:.1e} of the largest. It may hold code of its own "
+            "that its graph or a layer's config does not tell of."
+        )
+
+
+def _precision(twin: DisentangledModel) -> str:
+    """Return the lowest precision that a layer of a twin computes in."""
+    known = {getattr(layer, "compute_dtype", None) for layer in twin._flatten_layers()}
+    return max(known & set(TOLERANCES), key=lambda dtype: TOLERANCES[dtype])
+
+
+def _array(tensor: Any) -> np.ndarray:
+    array = np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")), "float64")
+    return array.reshape(len(array), -1)

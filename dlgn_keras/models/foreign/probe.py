@@ -1,0 +1,220 @@
+"""Probe a function of tensors: is it affine, one example at a time?
+
+The class of a layer says little about what it computes. A few random inputs say more:
+an affine map takes lines to lines, and no example changes another.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dlgn_keras.autodiff import vjp
+
+# Largest relative error of an affine map in these precisions.
+TOLERANCES = {"float64": 1e-6, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
+LARGE = 1 << 20  # entries of an example above which one line has to do
+NOT_AFFINE = "is not affine"
+MIXES = "mixes the examples of a batch"
+
+Specs = list[tuple[tuple[int, ...], str]]  # shape without the batch, dtype
+Arrays = list[np.ndarray]
+
+
+def problem(
+    function: Callable,
+    specs: Specs,
+    whole: bool = False,
+    fixed: int | None = None,
+    precision: str = "float32",
+) -> str | None:
+    """Return why a function is not affine example by example, or None if it is.
+
+    The function is evaluated twice and its gradient taken once, on points `a, b,
+    a + t(b - a)` of lines at three scales: 9 examples, 3 where `whole` is true or an
+    input is large. Variables keep their values.
+
+    Args:
+        function: tensors (n, *shape), one for each of `specs`, to a tensor or a
+            structure of tensors (n, ...).
+        specs: shape and dtype of each input.
+        whole: whether the function is a whole network. Its values may be far smaller
+            than the sums they are made of: errors are measured by these sums.
+        fixed: a batch size not to use, since the function may be made for it.
+        precision: the lowest one that the function computes in, apart from those of
+            its inputs and outputs.
+    """
+    scales = [0.1, 3.0, 1e3]
+    size = max(int(np.prod(shape)) for shape, _ in specs)
+    if whole or size > LARGE or any(dtype == "float16" for _, dtype in specs):
+        scales = [1.0]
+    if fixed == 3 * len(scales):
+        scales.append(1.0)
+    rng = np.random.default_rng(0)
+    steps = rng.uniform(0.3, 0.7, size=len(scales))
+    inputs = [_lines(rng, *spec, scales, steps) for spec in specs]
+
+    def stateless(*tensors: Any) -> Any:
+        # A scope of its own: a traced value must not stay for the next call.
+        with keras.StatelessScope():
+            return function(*tensors)
+
+    try:
+        found = _problem(stateless, specs, inputs, steps, whole, precision)
+    except Exception as error:
+        return f"cannot be called with {3 * len(scales)} examples: {told(error)}"
+    if found == MIXES and differ(function, function, specs):
+        return "is random"
+    if found == NOT_AFFINE and len(specs) > 1:
+        parts = [_alone(stateless, specs, inputs, k) for k in range(len(specs))]
+        if not any(_problem(*part, steps, whole, precision) for part in parts):
+            return "multiplies or divides by a tensor of the network"
+    return found
+
+
+def differ(one: Callable, other: Callable, specs: Specs) -> bool:
+    """Return whether two functions of the same tensors differ on random inputs.
+
+    A random function differs from itself.
+    """
+    rng = np.random.default_rng(1)
+    inputs = [_lines(rng, *spec, [1.0], np.array([0.5])) for spec in specs]
+    tensors = [_tensor(x, s[1]) for x, s in zip(inputs, specs, strict=True)]
+    with keras.StatelessScope():
+        outputs = [keras.tree.flatten(f(*tensors)) for f in (one, other)]
+    for y, z in zip(*outputs, strict=True):
+        if y.shape != z.shape:
+            return True
+        dtype = keras.backend.standardize_dtype(y.dtype)
+        y, z = _numbers(y), _numbers(z)
+        if not _equal(y, z, TOLERANCES.get(dtype, 0) * np.abs(y).max(axis=1)):
+            return True
+    return False
+
+
+def _alone(function: Callable, specs: Specs, inputs: Arrays, k: int) -> tuple:
+    """Return a function of its input k alone, the spec and the points of that."""
+    others = [
+        _tensor(np.repeat(x[:1], len(x), axis=0), dtype)
+        for x, (_, dtype) in zip(inputs, specs, strict=True)
+    ]
+    of_one = lambda x: function(*others[:k], x, *others[k + 1 :])  # noqa: E731
+    return of_one, specs[k : k + 1], inputs[k : k + 1]
+
+
+def _lines(
+    rng: Any, shape: tuple[int, ...], dtype: str, scales: list[float], steps: Any
+) -> np.ndarray:
+    """Return the points `a, b, a + t(b - a)` of each line: (3 * lines, *shape)."""
+    rows = []
+    for scale, t in zip(scales, steps, strict=True):
+        if "float" in dtype:
+            a, b = scale * rng.normal(size=(2, *shape))
+            rows += [a, b, a + t * (b - a)]
+        else:  # even numbers, so that the one half-way is whole too
+            a, b = 2 * rng.integers(0, 60, size=(2, *shape))
+            rows += [a, b, (a + b) // 2]
+    return np.stack(rows)
+
+
+def _problem(
+    function: Callable,
+    specs: Specs,
+    inputs: Arrays,
+    steps: np.ndarray,
+    whole: bool,
+    precision: str,
+) -> str | None:
+    count = len(inputs[0])
+    dtypes = [dtype for _, dtype in specs]
+    floats = all("float" in dtype for dtype in dtypes)
+
+    def tensors(arrays: Arrays) -> list:
+        return [_tensor(x, dtype) for x, dtype in zip(arrays, dtypes, strict=True)]
+
+    def rows(outputs: Any) -> Any:
+        flat = [ops.cast(y, "float32") for y in keras.tree.flatten(outputs)]
+        return ops.concatenate([ops.reshape(y, (count, -1)) for y in flat], axis=1)
+
+    # Each example is moved by two places, and one with large values is left out.
+    outputs = function(*tensors([_moved(x) for x in inputs]))
+    made = [
+        (tuple(y.shape), keras.backend.standardize_dtype(y.dtype))
+        for y in keras.tree.flatten(outputs)
+    ]
+    for shape, dtype in made:
+        if shape[:1] != (count,):
+            return f"{MIXES}: {count} make the shape {shape}"
+        if floats and "float" not in dtype:
+            return f"makes whole numbers ({dtype})"
+    tolerance = max(TOLERANCES.get(dtype, 0) for dtype in [*dtypes, precision])
+    tolerance = max([tolerance, *(TOLERANCES.get(dtype, 0) for _, dtype in made)])
+    elsewhere = _numbers(rows(outputs))
+    if floats:
+        output, pull = vjp(lambda z: rows(function(*z)), tensors(inputs))
+    else:
+        output, pull = rows(function(*tensors(inputs))), None
+        steps = np.full_like(steps, 0.5)
+    values = _numbers(output)
+    if not np.isfinite([values, elsewhere]).all():
+        return "gives values that are not finite"
+    gradients = None
+    if pull is not None:
+        rise = np.repeat(values[1::3] - values[::3], 3, axis=0)
+        gradients = [_numbers(g) for g in pull(_tensor(np.sign(rise), "float32"))]
+    scale = np.abs(values).max(axis=1)
+    if whole and gradients is not None:
+        scale = scale + sum(
+            np.abs(g * x.reshape(g.shape)).sum(axis=1)
+            for g, x in zip(gradients, inputs, strict=True)
+        )
+    if not _equal(elsewhere, _moved(values), tolerance * _moved(scale)):
+        return MIXES
+    a, b, between = values[::3], values[1::3], values[2::3]
+    line = a + steps[:, None] * (b - a)
+    if not _equal(between, line, tolerance * scale.reshape(-1, 3).max(axis=1)):
+        return NOT_AFFINE
+    if gradients is None:
+        return None
+    rises = np.abs(b - a).sum(axis=1)
+    sizes = (np.abs(a) + np.abs(b)).sum(axis=1)
+    slopes = np.zeros_like(rises)
+    for g, x in zip(gradients, inputs, strict=True):
+        x = x.reshape(len(x), -1)
+        product = g[::3] * (x[1::3] - x[::3])
+        slopes += product.sum(axis=1)
+        sizes += np.abs(product).sum(axis=1)
+        largest = np.abs(g).max(axis=1).reshape(-1, 3).max(axis=1)
+        if not all(_equal(g[::3], g[k::3], tolerance * largest) for k in (1, 2)):
+            return NOT_AFFINE
+    if (np.abs(slopes - rises) > tolerance * sizes).any():
+        return "has a gradient that is not its slope"
+    return None
+
+
+def told(error: Exception) -> str:
+    """Return the first line of what an error says, without where Keras caught it."""
+    lines = re.sub(r"\x1b\[\d*m", "", str(error)).split("\n")
+    lines = [x.strip() for x in lines if x.strip() and "encountered when" not in x]
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _moved(rows: np.ndarray) -> np.ndarray:
+    return np.concatenate([rows[:1], rows[-1:], rows[:-2]])
+
+
+def _equal(a: np.ndarray, b: np.ndarray, tolerance: np.ndarray) -> bool:
+    """Return whether no row differs by more than its tolerance."""
+    return bool((np.abs(a - b).max(axis=1, initial=0) <= tolerance).all())
+
+
+def _tensor(array: np.ndarray, dtype: str) -> Any:
+    return ops.cast(ops.convert_to_tensor(array.astype("float32")), dtype)
+
+
+def _numbers(tensor: Any) -> np.ndarray:
+    array = np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")), "float64")
+    return array.reshape(len(array), -1)
