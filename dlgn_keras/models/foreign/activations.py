@@ -71,7 +71,7 @@ def recognise(function: Callable) -> Piecewise | str | None:
         try:
             values, fewer = (_values(function, x) for x in (POINTS, POINTS[::2]))
             rows = _values(function, ROWS)
-        except Exception:
+        except Exception:  # the function is a user's: any error may come
             return None
         for name in HEADS:
             head = _values(getattr(keras.activations, name), ROWS)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from dlgn_keras.models.foreign.probe import TOLERANCES, problem
+from dlgn_keras.models.foreign.probe import TOLERANCES, numbers, problem
 from dlgn_keras.models.foreign.twin import DisentangledModel
 
 SCALES = (1.0, 10.0, 100.0)  # of the random inputs
@@ -36,7 +36,7 @@ def check_twin(model: keras.Model, twin: DisentangledModel, head: Any) -> None:
                     x = keras.tree.pack_sequence_as(model.input, [x])
                 with _passing(head):
                     expected = keras.tree.flatten(model(x, training=False))[0]
-                _check_outputs(model, _array(logits), _array(expected), twin)
+                _check_outputs(model, numbers(logits), numbers(expected), twin)
     first = {site: ops.repeat(gate[:1], 3, axis=0) for site, gate in gates.items()}
     reason = problem(
         lambda z: twin.value_network([z, first], training=False),
@@ -122,8 +122,3 @@ def _precision(twin: DisentangledModel) -> str:
     """Return the lowest precision that a layer of a twin computes in."""
     known = {getattr(layer, "compute_dtype", None) for layer in twin._flatten_layers()}
     return max(known & set(TOLERANCES), key=lambda dtype: TOLERANCES[dtype])
-
-
-def _array(tensor: Any) -> np.ndarray:
-    array = np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")), "float64")
-    return array.reshape(len(array), -1)

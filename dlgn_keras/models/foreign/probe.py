@@ -89,7 +89,7 @@ def differ(one: Callable, other: Callable, specs: Specs) -> bool:
         if y.shape != z.shape:
             return True
         dtype = keras.backend.standardize_dtype(y.dtype)
-        y, z = _numbers(y), _numbers(z)
+        y, z = numbers(y), numbers(z)
         if not _equal(y, z, TOLERANCES.get(dtype, 0) * np.abs(y).max(axis=1)):
             return True
     return False
@@ -152,19 +152,19 @@ def _problem(
             return f"makes whole numbers ({dtype})"
     tolerance = max(TOLERANCES.get(dtype, 0) for dtype in [*dtypes, precision])
     tolerance = max([tolerance, *(TOLERANCES.get(dtype, 0) for _, dtype in made)])
-    elsewhere = _numbers(rows(outputs))
+    elsewhere = numbers(rows(outputs))
     if floats:
         output, pull = vjp(lambda z: rows(function(*z)), tensors(inputs))
     else:
         output, pull = rows(function(*tensors(inputs))), None
         steps = np.full_like(steps, 0.5)
-    values = _numbers(output)
+    values = numbers(output)
     if not np.isfinite([values, elsewhere]).all():
         return "gives values that are not finite"
     gradients = None
     if pull is not None:
         rise = np.repeat(values[1::3] - values[::3], 3, axis=0)
-        gradients = [_numbers(g) for g in pull(_tensor(np.sign(rise), "float32"))]
+        gradients = [numbers(g) for g in pull(_tensor(np.sign(rise), "float32"))]
     scale = np.abs(values).max(axis=1)
     if whole and gradients is not None:
         scale = scale + sum(
@@ -215,6 +215,7 @@ def _tensor(array: np.ndarray, dtype: str) -> Any:
     return ops.cast(ops.convert_to_tensor(array.astype("float32")), dtype)
 
 
-def _numbers(tensor: Any) -> np.ndarray:
+def numbers(tensor: Any) -> np.ndarray:
+    """Return a tensor as (n, entries), float64."""
     array = np.asarray(ops.convert_to_numpy(ops.cast(tensor, "float32")), "float64")
     return array.reshape(len(array), -1)
