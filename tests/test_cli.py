@@ -186,6 +186,81 @@ def test_a_model_of_other_classes_is_not_evaluated(tmp_path, capsys, rng):
     assert "the model's 10 classes" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def keras_files(tmp_path_factory):
+    """A Keras model, its twin, a sigmoid and a data set, as files."""
+    folder, last = tmp_path_factory.mktemp("keras"), {"data_format": "channels_last"}
+    rng = np.random.default_rng(0)
+    parts = [keras.layers.Conv2D(2, 3, activation="relu", **last)]
+    parts += [keras.layers.Flatten(data_format="channels_last")]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *parts, keras.layers.Dense(3)])
+    model.save(folder / "model.keras")
+    dk.disentangle(model).save(folder / "twin.keras")
+    one = keras.layers.Dense(1, activation="sigmoid")
+    keras.Sequential([keras.Input((8, 8, 1)), *parts, one]).save(folder / "one.keras")
+    x, y = rng.uniform(size=(40, 8, 8, 1)), np.arange(40) % 3
+    x = x.astype("float32")
+    np.savez(folder / "own.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    x = np.zeros((20, 5), "float32")
+    np.savez(folder / "flat.npz", x_train=x, y_train=y[:20], x_test=x, y_test=y[:20])
+    return folder, model
+
+
+@pytest.mark.parametrize("file", ["model", "twin"])
+def test_a_keras_model_and_its_twin_are_evaluated_and_explained(
+    file, keras_files, tmp_path, capsys
+):
+    folder, model = keras_files
+    data = ["--data", str(folder / "own.npz")]
+    x = np.load(folder / "own.npz")["x_test"]
+    logits = model.predict(x, verbose=0)
+    path = str(folder / f"{file}.keras")
+    assert main(["evaluate", path, *data, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert ("read as its exact gated twin" in err) == (file == "model")
+    hits = logits.argmax(1) == np.arange(40) % 3
+    assert json.loads(out)["accuracy"] == pytest.approx(hits.mean())
+    page = ["--out", str(tmp_path / "page.html"), "--twin", "none"]
+    told = run_json(capsys, "explain", path, *data, "--index", "1,4", *page)["images"]
+    for row, k in zip(told, (1, 4), strict=True):
+        np.testing.assert_allclose(row["logits"], logits[k], rtol=1e-3, atol=1e-2)
+        total = row["contributions"] + row["bias"]
+        assert total == pytest.approx(logits[k].max(), rel=1e-3)
+    assert "made of a Keras model" in (tmp_path / "page.html").read_text()
+
+
+def test_the_kernel_of_a_twin_is_that_of_the_same_net_on_a_skeleton(
+    keras_files, tmp_path, capsys
+):
+    folder, model = keras_files
+    few = ["--train", "20", "--test", "10", "--gram", "10", "--out", str(tmp_path)]
+    data = ["--data", str(folder / "own.npz")]
+    found = run_json(capsys, "kernel", str(folder / "twin.keras"), *data, *few)
+    x = np.load(folder / "own.npz")["x_test"][:10]
+    net = dk.models.as_gated_model(dk.disentangle(model))
+    name = str(folder / "twin.keras")
+    rank = dk.kernels.effective_rank(np.array(dk.kernels.npk(net, x)))
+    assert found["kernels"][name]["effective_rank"] == pytest.approx(rank, rel=1e-4)
+
+
+def test_a_sigmoid_is_told_as_one_and_inputs_of_another_shape_are_refused(
+    keras_files, tmp_path, capsys
+):
+    folder, _ = keras_files
+    x = str(folder / "own.npz")
+    page = tmp_path / "page.html"
+    options = ["--data", x, "--out", str(page)]
+    assert main(["explain", str(folder / "one.keras"), *options]) == 0
+    net = dk.disentangle(keras.saving.load_model(folder / "one.keras"))
+    logit = float(net.predict(np.load(x)["x_test"][:1], verbose=0)[0, 0])
+    share = 1 / (1 + np.exp(-logit))
+    assert f"{share:.2%}" in page.read_text()
+    assert f"{100 * share:.2f} %" in capsys.readouterr().out
+    flat = str(folder / "flat.npz")
+    assert main(["evaluate", str(folder / "twin.keras"), "--data", flat]) == 2
+    assert "the model's shape (8, 8, 1)" in capsys.readouterr().err
+
+
 def test_help_names_every_field_of_a_recipe(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["train", "--help"])

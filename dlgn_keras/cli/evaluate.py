@@ -38,6 +38,11 @@ def run(arguments: argparse.Namespace) -> None:
             f"`--data` must have the model's {net.num_classes} classes. "
             f"Received: {name} with {dataset.num_classes}."
         )
+    if dataset.input_shape != net.input_shape[1:]:
+        raise ValueError(
+            f"`--data` must have inputs of the model's shape {net.input_shape[1:]}. "
+            f"Received: {name} with {dataset.input_shape}."
+        )
     figures = dk.training.evaluate(net, x, y)
     record = {"model": arguments.model, "data": name, "split": arguments.split}
     if arguments.json:

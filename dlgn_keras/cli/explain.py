@@ -19,7 +19,7 @@ from dlgn_keras.cli.saved import MODEL_HELP, load_model
 from dlgn_keras.tools.numbers import percent
 
 if TYPE_CHECKING:
-    from dlgn_keras.models import GatedModel
+    from dlgn_keras.interpret.contributions import Model
 
 EXAMPLE = "dlgn-keras explain dlgn_fc_mnist seven.png --out report.html"
 NUMBER = 3  # of a preset's golden images
@@ -129,7 +129,7 @@ def answer_text(answer: Any) -> str:
 
 
 def inputs_of(
-    arguments: argparse.Namespace, net: "GatedModel"
+    arguments: argparse.Namespace, net: "Model"
 ) -> tuple[list[str], np.ndarray]:
     """Return titles and raw inputs: files, test examples or a preset's goldens."""
     from dlgn_keras.presets.files import GOLDEN

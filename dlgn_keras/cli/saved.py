@@ -1,20 +1,30 @@
 """Models as the command line names them: a run folder, a .keras file, a preset."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dlgn_keras as dk
 
 if TYPE_CHECKING:
-    from dlgn_keras.models import GatedModel
+    from dlgn_keras.interpret.contributions import Model
 
 MODEL_HELP = "a run folder, a .keras file, or a preset (see `dlgn-keras zoo list`)"
 
 
-def load_model(name: str) -> "GatedModel":
-    """Return the trained model of a run folder, a .keras file or a preset."""
+def load_model(name: str) -> "Model":
+    """Return the model of a run folder, a .keras file or a preset.
+
+    Another functional Keras model is taken apart, which a line on standard error says.
+    """
+    from dlgn_keras.training.fitting import load_keras
+
     if _is_saved(name):
-        return dk.training.load_trained(name)
+        net = load_keras(name)
+        if isinstance(net, dk.models.BaseModel):
+            return net  # pyright: ignore[reportReturnType]
+        print(f"{name}: a Keras model, read as its exact gated twin.", file=sys.stderr)
+        return dk.disentangle(net)
     if Path(name).is_dir() and not (Path(name) / "config.json").is_file():
         raise FileNotFoundError(
             f"No model in {name!r}: neither a finished run (model.keras) nor a preset."

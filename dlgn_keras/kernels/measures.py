@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dlgn_keras.kernels.gram import npk
+from dlgn_keras.kernels.plan import on_skeleton
 from dlgn_keras.kernels.tiles import check_examples
 from dlgn_keras.tools.messages import check_count
 from dlgn_keras.tools.palette import AMOUNT, COLOURS, MARKERS
@@ -159,7 +160,8 @@ def study(
     eigenvalues compare the kernels of some test examples.
 
     Args:
-        nets: a trained DNN, DGN or DLGN, or {name: model}, all of one input shape.
+        nets: a trained DNN, DGN or DLGN, a twin whose graph is a skeleton, or
+            {name: model}, all of one input shape.
         train: raw inputs (n, *input_shape) and labels 0..classes-1 (n,).
         test: the same, for the accuracies and the kernels compared.
         solver: "ridge", "svm" or "features", as in `NPKClassifier`.
@@ -190,6 +192,7 @@ def study(
     from dlgn_keras.kernels.classifier import NPKClassifier
 
     named = dict(nets) if isinstance(nets, Mapping) else {nets.family: nets}
+    named = {name: on_skeleton(net) for name, net in named.items()}
     first = next(iter(named.values()))
     x, y = _labelled(first, "train", train)
     x_test, y_test = _labelled(first, "test", test)

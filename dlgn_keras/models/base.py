@@ -181,7 +181,7 @@ class BaseModel(keras.Model):
                 f"Received: logits of shape {logits.shape}."
             )
         check_count("top", top)
-        shares = softmax(logits)
+        shares = self.probabilities(logits)
         return [
             [
                 Prediction(names[k], float(p[k]), float(row[k]), int(k))
@@ -189,6 +189,10 @@ class BaseModel(keras.Model):
             ]
             for row, p in zip(logits, shares, strict=True)
         ]
+
+    def probabilities(self, logits: Any) -> np.ndarray:
+        """Return what a model says of each class, from logits (n, classes)."""
+        return softmax(np.asarray(logits))
 
     def cautions(self, x: Any) -> list[str]:
         """Return one line per input: how it is unlike the training data, or "".

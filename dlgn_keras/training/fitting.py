@@ -10,7 +10,7 @@ import numpy as np
 
 from dlgn_keras import data as data_sets
 from dlgn_keras.data import Dataset
-from dlgn_keras.models import FAMILIES, GatedModel, copy_network
+from dlgn_keras.models import FAMILIES, BaseModel, GatedModel, copy_network
 from dlgn_keras.skeletons import Conv, walk
 from dlgn_keras.tools.files import (
     make_folder,
@@ -173,7 +173,7 @@ def _finished(folder: Path, dataset: Dataset | None) -> Result | None:
 
 
 def evaluate(
-    net: GatedModel, x: np.ndarray, y: np.ndarray, batch_size: int = 500
+    net: BaseModel, x: np.ndarray, y: np.ndarray, batch_size: int = 500
 ) -> dict[str, float]:
     """Return accuracy and mean cross-entropy of a model on raw inputs."""
     checked_x, checked_y = data_sets.check_arrays(x, y, net.num_classes)
@@ -350,17 +350,22 @@ def prepare_gates(net: GatedModel, regime: str, gates_from: str | None) -> None:
 
 def load_trained(path: str) -> GatedModel:
     """Return the model saved at `path` (a .keras file or a run folder)."""
+    net = load_keras(path)
+    if not isinstance(net, GatedModel):
+        raise ValueError(
+            f"{path} must hold a dlgn_keras model. Received: {type(net).__name__}."
+        )
+    return net
+
+
+def load_keras(path: str) -> keras.Model:
+    """Return any Keras model saved at `path` (a .keras file or a run folder)."""
     file = Path(path)
     file = file / "model.keras" if file.is_dir() else file
     if not file.is_file():
         raise FileNotFoundError(f"No saved model {path!r} (.keras file or run folder).")
     try:
-        net = keras.saving.load_model(file, compile=False)
-    except (ValueError, OSError, KeyError) as error:
+        return keras.saving.load_model(file, compile=False)
+    except (ValueError, OSError, KeyError, TypeError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise ValueError(f"{file} is no whole saved model: {first_line}") from None
-    if not isinstance(net, GatedModel):
-        raise ValueError(
-            f"{file} must hold a dlgn_keras model. Received: {type(net).__name__}."
-        )
-    return net

@@ -25,7 +25,6 @@ from dlgn_keras.interpret.top_paths import TopPaths, top_paths
 from dlgn_keras.models import GatedModel
 from dlgn_keras.tools.files import write_text
 from dlgn_keras.tools.messages import check_count
-from dlgn_keras.tools.numbers import softmax
 
 MOST_CLASSES = 10
 MOST_CARDS = 12
@@ -97,6 +96,11 @@ def report(
         label = twin.family.upper()
         label = label if label not in answers else f"twin {label}"
         answers[label] = explain(twin, x, found.target)
+    nets = [net] if twin is None else [net, twin]
+    shares = [
+        model.probabilities(answer.logits.astype(float))
+        for model, answer in zip(nets, answers.values(), strict=True)
+    ]
     data: dict[str, Any] = {"maps": {}, "numbers": {}}
     sections = []
     for i, (given, image) in enumerate(zip(images, loaded, strict=True)):
@@ -111,7 +115,7 @@ def report(
                 "title": Path(given).name if file else f"input {i}",
                 "notes": image.notes,
                 "caution": unlike[i],
-                "answers": _answers(i, answers, names),
+                "answers": _answers(i, answers, shares, names),
                 "sums": _sums(i, answers, names, data),
                 "input": _still(
                     drawing.picture(x[i]), f"input {i} as the model sees it", "input"
@@ -186,13 +190,15 @@ def _intro(net: Model, found: Explanation) -> list[str]:
     return intro
 
 
-def _answers(i: int, answers: dict[str, Explanation], names: list[str]) -> tuple:
+def _answers(
+    i: int, answers: dict[str, Explanation], shares: list, names: list[str]
+) -> tuple:
     """Return caption, heads and rows of the table of the largest logits."""
     heads, rows = ["class"], [[_cell(name)] for name in names]
-    for label, found in answers.items():
+    for (label, found), share_of in zip(answers.items(), shares, strict=True):
         logits = found.logits[i].astype(float)
         heads += [f"{label} logit", f"{label} probability"]
-        for row, logit, share in zip(rows, logits, softmax(logits), strict=True):
+        for row, logit, share in zip(rows, logits, share_of[i], strict=True):
             row += [_cell(float(logit)), _cell(float(share), f"{share:.2%}")]
     rows.sort(key=lambda row: -row[1]["value"])
     rows = rows[:MOST_CLASSES]

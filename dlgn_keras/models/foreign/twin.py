@@ -268,6 +268,15 @@ class DisentangledModel(BaseModel):
     def num_classes(self) -> int:
         return int(self.output_shape[-1])
 
+    def probabilities(self, logits: Any) -> np.ndarray:
+        """Return what a model says of each class, from logits (n, classes).
+
+        The sigmoid of each logit where the original ends in one.
+        """
+        if self.source_graph.head == "sigmoid":
+            return 0.5 + 0.5 * np.tanh(np.asarray(logits) / 2)
+        return super().probabilities(logits)
+
     @property
     def gating_network(self) -> keras.Model:
         """Preprocessed input -> {site: what comes into it}."""
