@@ -102,7 +102,7 @@ def all_gate_filters(net: GatedModel) -> dict[str, GateFilters]:
 
 
 def _pools(net: GatedModel) -> set[str]:
-    return {s.name for s in walk(net.skeleton.stages) if isinstance(s, MaxPool)}
+    return {s.name for s in walk(net.skeleton.stages) if s.selects}
 
 
 def _filters(net: GatedModel, sites: tuple[str, ...]) -> dict[str, GateFilters]:

@@ -10,7 +10,6 @@ from dlgn_keras.models import GatedModel, shallow_skeletons
 from dlgn_keras.skeletons import (
     Dense,
     Flatten,
-    MaxPool,
     Residual,
     Skeleton,
     Stage,
@@ -34,8 +33,7 @@ class Node(NamedTuple):
     @property
     def gated(self) -> bool:
         """Whether gates multiply the output; a max pooling's select before it."""
-        gated = getattr(self.stage, "gated", False)
-        return bool(gated) and not isinstance(self.stage, MaxPool)
+        return bool(self.stage) and self.stage.gated and not self.stage.selects
 
 
 Nodes = tuple[Node, ...]

@@ -229,7 +229,7 @@ class RandomNetwork:
                 if part.name in self.kernels:
                     fan = np.prod(self.kernels[part.name][:-1])
                     growth *= max(1.0, fan / 2 / self.plan.fan_in[part.name]) ** 0.5
-            if getattr(stage, "gated", False):
+            if stage.gated:
                 divisors[stage.name] = growth
                 product *= growth
         return divisors, {**before, "features": product}

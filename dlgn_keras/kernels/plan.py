@@ -62,7 +62,7 @@ class Plan:
 
     @property
     def sites(self) -> tuple[str, ...]:
-        return tuple(s.name for s in walk(self.stages) if getattr(s, "gated", False))
+        return tuple(s.name for s in walk(self.stages) if s.gated)
 
 
 def make_plan(net: Any, normalize: bool, bias_paths: bool) -> Plan:

@@ -71,7 +71,7 @@ def arrange(inputs: Any, gates: dict[str, Any], plan: Plan, dtype: Any) -> Side:
         return np.ascontiguousarray(moved)
 
     inputs = np.reshape(inputs, (len(inputs), *plan.input_shape))
-    pools = {s.name: s for s in walk(plan.stages) if isinstance(s, MaxPool)}
+    pools = {s.name: s for s in walk(plan.stages) if s.selects}
     at_inputs = {
         site: _at_inputs(gates[site], pools[site]) if site in pools else gates[site]
         for site in plan.sites
@@ -79,10 +79,10 @@ def arrange(inputs: Any, gates: dict[str, Any], plan: Plan, dtype: Any) -> Side:
     return Side(move(inputs), {site: move(gate) for site, gate in at_inputs.items()})
 
 
-def _at_inputs(selection: Any, pool: MaxPool) -> np.ndarray:
+def _at_inputs(selection: Any, pool: Stage) -> np.ndarray:
     """Return gates (n, *pooled, channels, entries) as (n, *image, channels)."""
     n, *pooled, channels, _ = np.shape(selection)
-    rank, size = len(pooled), pool.pool_size
+    rank, size = len(pooled), pool.window.size
     split = np.reshape(selection, (n, *pooled, channels, *(size,) * rank))
     pairs = [k for axis in range(rank) for k in (1 + axis, 2 + rank + axis)]
     image = [size * length for length in pooled]
@@ -119,7 +119,7 @@ class Recursion:
     def through(self, stage: Stage, state: Kept, needs: Needs) -> Kept:
         """Return the state behind a stage and its gate."""
         state = AFTER(stage, self, state, needs)
-        if not getattr(stage, "gated", False) or isinstance(stage, MaxPool):
+        if stage.selects or not stage.gated:
             return state
         return self.gate(state, *self.gates(stage), needs)
 

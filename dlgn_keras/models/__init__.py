@@ -8,18 +8,13 @@ from dlgn_keras.models.affine import (
     compose,
     fold,
 )
-from dlgn_keras.models.base import (
-    BaseModel,
-    GatedModel,
-    Site,
-    check_inputs,
-    predict_arrays,
-)
+from dlgn_keras.models.base import BaseModel, GatedModel, Site
 from dlgn_keras.models.builder import Network, value_model
 from dlgn_keras.models.disentangle import copy_network, disentangle
 from dlgn_keras.models.families import DGN, DLGN, DNN, FAMILIES
 from dlgn_keras.models.foreign import DisentangledModel
 from dlgn_keras.models.foreign.to_skeleton import as_gated_model
+from dlgn_keras.models.inputs import check_inputs, predict_arrays
 from dlgn_keras.models.shallow import shallow_skeletons
 
 __all__ = [

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from dlgn_keras.layers import Affine, LinearGate
-from dlgn_keras.models.base import GatedModel, as_float32, preprocess
+from dlgn_keras.models.base import GatedModel
+from dlgn_keras.models.builder import as_float32, preprocess
 from dlgn_keras.models.shallow import shallow_skeletons
 from dlgn_keras.skeletons import (
     AveragePool,

@@ -1,29 +1,22 @@
-"""The base of every model: reading gates, checking inputs, saving, exporting."""
+"""The base of every model: its gates, its answers, its config."""
 
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
-from keras import ops
 
 from dlgn_keras import gates as gate_functions
 from dlgn_keras.data.likeness import cautions
 from dlgn_keras.data.preprocessing import Preprocessing
-from dlgn_keras.layers import ChannelRescaling, Gated
+from dlgn_keras.layers import Gated
 from dlgn_keras.models.builder import Network, gate_layer, value_model
+from dlgn_keras.models.export import Exported
+from dlgn_keras.models.inputs import check_inputs, predict_arrays
 from dlgn_keras.presets import from_preset, save_to_preset
-from dlgn_keras.skeletons import (
-    MaxPool,
-    Skeleton,
-    check_input_shape,
-    gate_shapes,
-    parse,
-    walk,
-)
+from dlgn_keras.skeletons import Skeleton, walk
 from dlgn_keras.tools.messages import check_choice, check_count
 from dlgn_keras.tools.numbers import softmax
 
@@ -62,7 +55,7 @@ class Parts:
     fed: Any = None
 
 
-class BaseModel(keras.Model):
+class BaseModel(Exported):
     """What skeleton models and the twins of Keras models share.
 
     `_parts` needs `arguments`, `sites`, `pre_activations` ({site: tensor}), `views`
@@ -272,63 +265,6 @@ class BaseModel(keras.Model):
         if getattr(self, "optimizer", None) is not None and self.built:
             self.optimizer.build(self.trainable_variables)
 
-    # -- export and int8 ---------------------------------------------------
-
-    def export(
-        self, filepath: Any, format: str = "tf_saved_model", **options: Any
-    ) -> None:
-        """Write the model for use without this library, by Keras' `export`.
-
-        Args:
-            filepath: file or folder to write.
-            format: "tf_saved_model" (on TensorFlow and JAX), "onnx" (on TensorFlow
-                and PyTorch; `pip install dlgn-keras[onnx]`), or another of Keras'.
-            options: options of Keras' `export`, such as `verbose`.
-
-        Raises:
-            ValueError: "onnx" on JAX, which Keras needs jax2onnx for.
-        """
-        on_jax = keras.backend.backend() == "jax"
-        if format == "onnx" and on_jax and find_spec("jax2onnx") is None:
-            raise ValueError(
-                "`format` 'onnx' needs the TensorFlow or PyTorch backend: save the "
-                "model, set KERAS_BACKEND=torch, load it and export it there. "
-                "Received: format='onnx' on JAX."
-            )
-        dtype = self.input.dtype
-        self(ops.zeros((1, *self.input_shape[1:]), dtype))  # Keras wants one call
-        super().export(filepath, format=format, **options)
-
-    def quantize(self, mode: Any, config: Any = None, **options: Any) -> None:
-        """Round every dense kernel to int8, in place, by Keras' `quantize`.
-
-        Keras has no int8 convolution: those stay float. A quantised model predicts,
-        saves and loads; it does not train. Inputs of dense layers are rounded too,
-        so the value network is no longer affine: use `explain`, `parameters` and
-        kernels before. Compile the model again afterwards.
-
-        The zoo's MNIST presets keep their test accuracy within 0.02 points, in a
-        quarter of the bytes (`benchmarks/quantized.md`).
-
-        Args:
-            mode: "int8".
-
-        Raises:
-            ValueError: another mode.
-        """
-        check_choice("mode", mode, ("int8",))
-        with warnings.catch_warnings():  # of every layer that is not dense
-            warnings.filterwarnings("ignore", message=".*`quantize` method impl")
-            super().quantize(mode, config=config, **options)
-
-    @property
-    def quantized(self) -> bool:
-        """Whether dense layers are int8."""
-        return any(
-            getattr(layer, "quantization_mode", None) is not None
-            for layer in self._flatten_layers()
-        )
-
 
 class GatedModel(BaseModel):
     """Base of DNN, DGN and DLGN: a Keras model from raw inputs to logits.
@@ -464,10 +400,7 @@ class GatedModel(BaseModel):
         for name, _ in self.sites:
             source = self.source_site(name)
             q = pre_activations[source]
-            if isinstance(stages[source], MaxPool):
-                found[name] = gate_layer(stages[source], *how).call(q)
-            else:
-                found[name] = gate_functions.apply(q, *how)
+            found[name] = gate_layer(stages[source], *how).call(q)
         return found
 
     def _gate(self, mode: str | None) -> tuple[str, float, float]:
@@ -559,110 +492,6 @@ class GatedModel(BaseModel):
         return save_to_preset(self, folder, **options)
 
 
-# -- arguments, inputs and ends that the models share --------------------------
-
-
-def check_arguments(
-    skeleton: Any,
-    input_shape: Any,
-    num_classes: Any,
-    batch_norm: bool | None,
-    preprocessing: Any,
-    seed: Any,
-) -> tuple[dict[str, Any], tuple[Site, ...]]:
-    """Return the arguments every family takes, checked and resolved, and the sites."""
-    if isinstance(skeleton, str):
-        skeleton = parse(skeleton)
-    if not isinstance(skeleton, Skeleton):
-        raise ValueError(
-            "`skeleton` must be a Skeleton, such as dk.skeletons.fc(), or its text, "
-            "such as 'fc:depth=4,width=20'. "
-            f"Received: skeleton={skeleton!r}."
-        )
-    if not isinstance(preprocessing, Preprocessing | None):
-        raise ValueError(
-            "`preprocessing` must be a dk.data.Preprocessing or None. "
-            f"Received: preprocessing={preprocessing!r}."
-        )
-    if not (seed is None or (isinstance(seed, int) and seed >= 0)):
-        raise ValueError(
-            f"`seed` must be a whole number from 0 or None. Received: seed={seed!r}."
-        )
-    if batch_norm is not None:
-        skeleton = skeleton.with_batch_norm(batch_norm)
-    sites = tuple(Site(*site) for site in gate_shapes(skeleton, input_shape).items())
-    if not sites:
-        raise ValueError(
-            "`skeleton` must have a gated stage. "
-            f"Received: {skeleton.name!r} without one."
-        )
-    resolved = {
-        "skeleton": skeleton,
-        "input_shape": check_input_shape(input_shape),
-        "num_classes": check_count("num_classes", num_classes),
-        "preprocessing": preprocessing,
-        "seed": seed,
-    }
-    return resolved, sites
-
-
-def check_inputs(x: Any, input_shape: tuple, name: str = "x") -> np.ndarray:
-    """Return `x` as an array; raise a ValueError if it does not fit the model."""
-    input_shape = tuple(input_shape)
-    x = np.asarray(inputs_of(x, input_shape, name))
-    if x.shape[1:] != input_shape or not x.ndim or not len(x):
-        raise ValueError(
-            f"`{name}` must have shape (n, {', '.join(map(str, input_shape))}), n at "
-            f"least 1. Received: {name} of shape {x.shape}."
-            f"{_missing_axes(name, x.shape, input_shape)}"
-        )
-    if x.dtype.kind not in "fiub":
-        raise ValueError(
-            f"`{name}` must be numbers. Received: {name} of dtype {x.dtype}."
-        )
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        bad = int((~np.isfinite(x)).sum())
-        raise ValueError(
-            f"`{name}` must be finite. Received: {name} with {bad} NaN or infinite."
-        )
-    return x
-
-
-def _missing_axes(name: str, shape: tuple, input_shape: tuple) -> str:
-    """Return a hint where a batch or a channel axis is missing, else nothing."""
-    hints = (
-        (shape, "None", "One example needs a batch axis"),
-        ((*shape[1:], 1), "..., None", "Add the channel axis"),
-        ((*shape, 1), "None, ..., None", "Add the batch and the channel axis"),
-    )
-    found = (f" {why}: {name}[{at}]." for s, at, why in hints if s == input_shape)
-    return next(found, "")
-
-
-def inputs_of(x: Any, input_shape: tuple, name: str = "x") -> Any:
-    """Return the inputs of a tf.data.Dataset or a PyDataset as an array; else `x`.
-
-    Raises:
-        ValueError: a data set without an end.
-    """
-    if isinstance(x, keras.utils.PyDataset):
-        endless = x.num_batches is None
-        batches: Any = () if endless else (x[k] for k in range(x.num_batches))
-    elif hasattr(x, "as_numpy_iterator"):
-        endless = int(x.cardinality()) == -1
-        batches = x.as_numpy_iterator()
-    else:
-        return x
-    if endless:
-        raise ValueError(f"`{name}` must be a data set with an end. Received: {x!r}.")
-    parts = [b[0] if isinstance(b, list | tuple) else b for b in batches]
-    parts = [np.asarray(part) for part in parts]
-    if not parts:
-        raise ValueError(f"`{name}` must hold an example. Received: none in {x!r}.")
-    join = np.stack if parts[0].shape == input_shape else np.concatenate
-    return join(parts)
-
-
 def wants_probabilities(loss: Any) -> bool:
     """Return whether a loss is a cross-entropy of probabilities, not of logits."""
     if loss is None:
@@ -676,52 +505,3 @@ def wants_probabilities(loss: Any) -> bool:
         return False
     known = str(getattr(loss, "__module__", "")).startswith("keras.")
     return known and not getattr(loss, "from_logits", False)
-
-
-def preprocess(inputs: Any, preprocessing: Preprocessing | None) -> Any:
-    """Apply `x * scale + offset`, or return the inputs if there is no preprocessing.
-
-    The layer has a name of its own: Keras numbers bare operations, and its second
-    "add" would clash with the "add_1" of a skeleton.
-    """
-    if preprocessing is None:
-        return inputs
-    return ChannelRescaling(
-        preprocessing.scale, preprocessing.offset, dtype="float32", name="preprocessing"
-    )(inputs)
-
-
-def as_float32(logits: Any) -> Any:
-    """Return the logits in float32, whatever precision the layers compute in."""
-    return keras.layers.Activation("linear", dtype="float32", name="output")(logits)
-
-
-def predict_arrays(model: keras.Model, inputs: Any, batch_size: int) -> Any:
-    """Return `model.predict(inputs, batch_size)`, without the cost of its set-up.
-
-    `predict` builds a data pipeline on every call. Under TensorFlow that takes some
-    90 ms, most of the time of reading a few examples.
-
-    Args:
-        model: any Keras model.
-        inputs: an array (n, ...), or a structure of such arrays, n at least 1.
-        batch_size: number of examples per forward pass.
-
-    Raises:
-        ValueError: a batch size that is not a whole number of at least 1.
-
-    Example:
-        >>> import numpy as np, dlgn_keras as dk
-        >>> net = dk.DLGN(dk.skeletons.fc(2, 8), (5,), num_classes=3, seed=0)
-        >>> x = np.ones((4, 5), "float32")
-        >>> dk.models.predict_arrays(net, x, batch_size=2).shape
-        (4, 3)
-    """
-    check_count("batch_size", batch_size)
-    count = len(keras.tree.flatten(inputs)[0])
-    parts = []
-    for start in range(0, count, batch_size):
-        rows = slice(start, start + batch_size)
-        part = keras.tree.map_structure(lambda a, rows=rows: a[rows], inputs)
-        parts.append(model.predict_on_batch(part))
-    return keras.tree.map_structure(lambda *part: np.concatenate(part), *parts)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from dlgn_keras import layers as gated_layers
+from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.skeletons import (
     AveragePool,
     Conv,
@@ -90,7 +91,7 @@ class Network:
             else:
                 inputs = [x]
             layer = self._layer(stage, x)
-            if getattr(stage, "gated", False):
+            if stage.gated:
                 x = answer(stage, layer, inputs)
             else:
                 x = layer(inputs if len(inputs) > 1 else inputs[0])
@@ -187,7 +188,7 @@ def record(pre_activations: dict[str, Any], rectify: bool) -> Answer:
     """
 
     def answer(stage: Stage, layer: keras.layers.Layer, inputs: list) -> Any:
-        if isinstance(stage, MaxPool):
+        if stage.selects:
             q = pre_activations[stage.name] = inputs[0]
             return layer(q) if rectify else _mean(stage, q)
         q = layer(inputs if len(inputs) > 1 else inputs[0])
@@ -201,17 +202,17 @@ def gated(gates: dict[str, Any]) -> Answer:
     """Answer `q * gate`, or the entries that gates select: every value network."""
 
     def answer(stage: Stage, layer: keras.layers.Layer, inputs: list) -> Any:
-        if isinstance(stage, MaxPool):
+        if stage.selects:
             layer = gated_layers.SelectedPooling(
-                stage.pool_size, data_format=LAST, name=stage.name
+                stage.window.size, data_format=LAST, name=stage.name
             )
         return layer([*inputs, gates[stage.name]])
 
     return answer
 
 
-def _mean(stage: MaxPool, q: Any) -> Any:
-    average = AveragePool(stage.pool_size, stage.name)
+def _mean(stage: Stage, q: Any) -> Any:
+    average = AveragePool(stage.window.size, stage.name)
     return LAYERS(average, len(q.shape) - 2, None)(q)
 
 
@@ -220,9 +221,9 @@ def gate_layer(
 ) -> keras.layers.Layer:
     """Return the layer that makes the gates of a site from its pre-activations."""
     name = f"{stage.name}_gate"
-    if isinstance(stage, MaxPool):
+    if stage.selects:
         return gated_layers.SelectionGate(
-            stage.pool_size, data_format=LAST, mode=mode, beta=beta, name=name
+            stage.window.size, data_format=LAST, mode=mode, beta=beta, name=name
         )
     return gated_layers.LinearGate(beta, mode, scale, name=name)
 
@@ -275,3 +276,30 @@ def shallow_gating_model(
         network.walk(x, record(q, rectify=False))
     layers = {site: network.layers[site] for site, network in networks.items()}
     return keras.Model(x, q, name="gating_network"), layers
+
+
+def tensor_model(
+    tensor: gated_layers.ValueTensor, input_shape: tuple, site_shapes: dict[str, tuple]
+) -> keras.Model:
+    """Return the model [value input, {site: gates}] -> logits; the first is unused."""
+    z, gates = value_inputs(input_shape, site_shapes)
+    logits = tensor(list(gates.values()))
+    return keras.Model([z, gates], logits, name="value_network")
+
+
+def preprocess(inputs: Any, preprocessing: Preprocessing | None) -> Any:
+    """Apply `x * scale + offset`, or return the inputs if there is no preprocessing.
+
+    The layer has a name of its own: Keras numbers bare operations, and its second
+    "add" would clash with the "add_1" of a skeleton.
+    """
+    if preprocessing is None:
+        return inputs
+    return gated_layers.ChannelRescaling(
+        preprocessing.scale, preprocessing.offset, dtype="float32", name="preprocessing"
+    )(inputs)
+
+
+def as_float32(logits: Any) -> Any:
+    """Return the logits in float32, whatever precision the layers compute in."""
+    return keras.layers.Activation("linear", dtype="float32", name="output")(logits)

@@ -8,7 +8,7 @@ import keras
 from dlgn_keras.models.base import GatedModel
 from dlgn_keras.models.families import DGN, DLGN, DNN
 from dlgn_keras.models.foreign import DisentangledModel, check_twin, read
-from dlgn_keras.skeletons import MaxPool, walk
+from dlgn_keras.skeletons import walk
 from dlgn_keras.tools.messages import check_choice
 
 
@@ -114,7 +114,7 @@ def _twin_of_dnn(
     }
     if family == "dlgn" and model.skeleton.has_max_pool:
         shared["max_pool"] = "average"
-        pools = [s.name for s in walk(model.skeleton.stages) if isinstance(s, MaxPool)]
+        pools = [s.name for s in walk(model.skeleton.stages) if s.selects]
         _warn_of_averages(pools)
     twin_class = DGN if family == "dgn" else DLGN
     twin = twin_class(

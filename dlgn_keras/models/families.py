@@ -1,6 +1,5 @@
 """DNN, DGN and DLGN: one skeleton, three ways to gate."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,26 +8,27 @@ from keras import ops
 
 from dlgn_keras import gates as gate_functions
 from dlgn_keras.data.preprocessing import Preprocessing
-from dlgn_keras.models.base import (
-    GatedModel,
-    Parts,
-    Site,
-    as_float32,
+from dlgn_keras.models.arguments import (
     check_arguments,
-    preprocess,
+    check_gate_order,
+    check_value,
+    check_value_input,
 )
+from dlgn_keras.models.base import GatedModel, Parts
 from dlgn_keras.models.builder import (
     TENSOR,
     Network,
+    as_float32,
     gate_layer,
     gating_model,
+    preprocess,
     record,
     relu_model,
     shallow_gating_model,
+    tensor_model,
     value_model,
 )
 from dlgn_keras.models.shallow import shallow_skeletons
-from dlgn_keras.models.value_options import check_value, check_value_input, tensor_model
 from dlgn_keras.presets.load import register
 from dlgn_keras.skeletons import Skeleton, walk
 
@@ -135,10 +135,11 @@ class _GatedPair(GatedModel):
         arguments, sites = check_arguments(
             skeleton, input_shape, num_classes, batch_norm, preprocessing, seed
         )
-        skeleton, shape = arguments["skeleton"], arguments["input_shape"]
-        self._check_skeleton(skeleton, shallow, max_pool)
-        check_value_input(value_input, skeleton)
-        check_value(value, value_input, skeleton, dict(sites))
+        built: Skeleton = arguments["skeleton"]
+        shape = arguments["input_shape"]
+        self._check_skeleton(built, shallow, max_pool)
+        check_value_input(value_input, built)
+        check_value(value, value_input, built, dict(sites))
         order = check_gate_order(gate_order, sites)
         gating_initializer = gating_initializer or (
             "lecun_normal" if self.has_linear_gates else kernel_initializer
@@ -148,17 +149,17 @@ class _GatedPair(GatedModel):
         def network(part: Skeleton) -> Network:
             return Network(part, None, gating_bias, gating_initializer, gating_seed)
 
-        paths = Network(skeleton, num_classes, value_bias, kernel_initializer, seed)
+        paths = Network(built, num_classes, value_bias, kernel_initializer, seed)
         # Name scopes keep the variables' paths apart: both networks have the same
         # stage names, and Keras on torch loses one of two variables of one path.
         with keras.name_scope("gating_network"):
             if shallow:
-                parts = shallow_skeletons(skeleton, shape)
+                parts = shallow_skeletons(built, shape)
                 gating, gating_layers = shallow_gating_model(
                     {site: network(part) for site, part in parts.items()}, shape
                 )
             else:
-                chain = network(skeleton)
+                chain = network(built)
                 gating = gating_model(chain, shape, not self.has_linear_gates)
                 gating_layers = chain.layers
         with keras.name_scope("value_network"):
@@ -173,7 +174,7 @@ class _GatedPair(GatedModel):
         q = gating(x)
         made = {
             stage.name: gate_layer(stage, gate, beta, gate_scale)(q[stage.name])
-            for stage in walk(skeleton.stages)
+            for stage in walk(built.stages)
             if stage.name in q
         }
         # In the order of the sites: on torch a dictionary's order counts.
@@ -324,27 +325,3 @@ class DLGN(_GatedPair):
 
 FAMILIES = {"dnn": DNN, "dgn": DGN, "dlgn": DLGN}
 register(*FAMILIES.values())
-
-
-def check_gate_order(order: Any, sites: tuple[Site, ...]) -> tuple[int, ...]:
-    """Return the permutation of the sites, each onto one of its own shape."""
-    number = len(sites)
-    if order is None:
-        return tuple(range(number))
-    try:
-        order = tuple(operator.index(k) for k in order)
-    except TypeError:
-        order = (order,)
-    if sorted(map(str, order)) != sorted(map(str, range(number))):
-        raise ValueError(
-            f"`gate_order` must be a permutation of 0..{number - 1}, one per site. "
-            f"Received: gate_order={order}."
-        )
-    for k, target in enumerate(order):
-        if sites[k].shape != sites[target].shape:
-            raise ValueError(
-                f"`gate_order` must keep shapes: gates of {sites[k].name} have shape "
-                f"{sites[k].shape}, site {sites[target].name} needs "
-                f"{sites[target].shape}. Received: gate_order={order}."
-            )
-    return order

@@ -121,7 +121,7 @@ def shallow_skeletons(skeleton: Skeleton, input_shape: tuple) -> dict[str, Skele
     def along(stages: tuple[Stage, ...], view: _View) -> _View:
         for stage in stages:
             view = VIEWS(stage, view, along)
-            if getattr(stage, "gated", False):
+            if stage.gated:
                 inner = stage.body[-1] if isinstance(stage, Residual) else stage
                 site(stage, view, getattr(inner, "batch_norm", False))
         return view

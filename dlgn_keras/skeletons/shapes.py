@@ -89,11 +89,11 @@ def gate_shapes(skeleton: Skeleton, input_shape: Any) -> dict[str, Shape]:
     shapes = output_shapes(skeleton, input_shape)
     found = {}
     for stage in walk(skeleton.stages):
-        if getattr(stage, "gated", False):
+        if stage.gated:
             found[stage.name] = shapes[stage.name]
-            if isinstance(stage, MaxPool):
+            if stage.selects:
                 rank = len(shapes[stage.name]) - 1
-                found[stage.name] += (stage.pool_size**rank,)
+                found[stage.name] += (stage.window.size**rank,)
     return found
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from dlgn_keras.skeletons.stages import (
     KIND_OF,
-    MaxPool,
     Stage,
     check_stages,
     rebuild,
@@ -60,11 +59,11 @@ class Skeleton:
     @property
     def site_names(self) -> tuple[str, ...]:
         """Names of the gated stages, in the order data meets their gates."""
-        return tuple(s.name for s in walk(self.stages) if getattr(s, "gated", False))
+        return tuple(s.name for s in walk(self.stages) if s.gated)
 
     @property
     def has_max_pool(self) -> bool:
-        return any(isinstance(stage, MaxPool) for stage in walk(self.stages))
+        return any(stage.selects for stage in walk(self.stages))
 
     def with_batch_norm(self, batch_norm: bool = True) -> "Skeleton":
         """Return the skeleton with batch norm in all dense and conv stages, or none."""

@@ -8,7 +8,7 @@ of each window. Everything else is an affine map.
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from dlgn_keras.skeletons.window import Window
 from dlgn_keras.tools.messages import check_choice, check_count, closest
@@ -25,8 +25,24 @@ PARTS = {
 YOUNG = ("dilation", "groups")
 
 
+class Kind:
+    """What every stage tells the rooms: whether gates stand there, and which.
+
+    gated: whether gates multiply its output.
+    selects: whether these gates select entries of its windows instead.
+    """
+
+    gated: bool = False
+    selects: bool = False
+
+    @property
+    def window(self) -> Any:
+        """The windows along every image axis; None where there are none."""
+        return None
+
+
 @dataclass(frozen=True)
-class Dense:
+class Dense(Kind):
     """Affine map to `units`, then batch norm if asked, then a gate if `gated`.
 
     Args:
@@ -52,7 +68,7 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Conv:
+class Conv(Kind):
     """Convolution (1-D or 2-D, as the input has it), batch norm, gate.
 
     Args:
@@ -106,20 +122,8 @@ class Conv:
 
 
 @dataclass(frozen=True)
-class AveragePool:
-    """Mean over windows of `pool_size`, side by side, no padding.
-
-    Args:
-        pool_size: one number for all axes, at least 1.
-        name: as in `Dense`.
-
-    Example:
-        >>> from dlgn_keras.skeletons import AveragePool, Flatten, Skeleton
-        >>> from dlgn_keras.skeletons import output_shapes
-        >>> skeleton = Skeleton((AveragePool(2), Flatten()))
-        >>> output_shapes(skeleton, (8, 8, 3))["average_pool_1"]
-        (4, 4, 3)
-    """
+class Pool(Kind):
+    """Windows of `pool_size`, side by side, that one number each is made of."""
 
     pool_size: int = 2
     name: str = ""
@@ -134,7 +138,24 @@ class AveragePool:
 
 
 @dataclass(frozen=True)
-class MaxPool:
+class AveragePool(Pool):
+    """Mean over windows of `pool_size`, side by side, no padding.
+
+    Args:
+        pool_size: one number for all axes, at least 1.
+        name: as in `Dense`.
+
+    Example:
+        >>> from dlgn_keras.skeletons import AveragePool, Flatten, Skeleton
+        >>> from dlgn_keras.skeletons import output_shapes
+        >>> skeleton = Skeleton((AveragePool(2), Flatten()))
+        >>> output_shapes(skeleton, (8, 8, 3))["average_pool_1"]
+        (4, 4, 3)
+    """
+
+
+@dataclass(frozen=True)
+class MaxPool(Pool):
     """Maximum over windows of `pool_size`: a site whose gates select entries.
 
     The gates have shape (*pooled image, channels, entries of a window), 1 for the
@@ -150,21 +171,12 @@ class MaxPool:
         True
     """
 
-    pool_size: int = 2
-    name: str = ""
-    gated: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_count("pool_size", self.pool_size)
-
-    @property
-    def window(self) -> Window:
-        """The windows along every image axis: side by side, no padding."""
-        return Window(self.pool_size, self.pool_size)
+    gated = True
+    selects = True
 
 
 @dataclass(frozen=True)
-class GlobalPool:
+class GlobalPool(Kind):
     """Mean over all positions of every channel.
 
     Args:
@@ -180,7 +192,7 @@ class GlobalPool:
 
 
 @dataclass(frozen=True)
-class Flatten:
+class Flatten(Kind):
     """All positions and channels as one vector.
 
     Args:
@@ -196,7 +208,7 @@ class Flatten:
 
 
 @dataclass(frozen=True)
-class Residual:
+class Residual(Kind):
     """Body plus shortcut, then a gate if `gated`; an empty shortcut is the identity.
 
     Args:

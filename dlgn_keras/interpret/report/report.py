@@ -33,7 +33,7 @@ Unit = tuple[str, tuple[int, ...]]
 
 def report(
     net: Model,
-    images: Sequence[Any],
+    images: Sequence[Any] | np.ndarray,
     out: str | os.PathLike,
     twin: Model | None = None,
     class_names: Sequence[str] | None = None,

@@ -120,5 +120,5 @@ def _check_outputs(
 
 def _precision(twin: DisentangledModel) -> str:
     """Return the lowest precision that a layer of a twin computes in."""
-    known = {getattr(layer, "compute_dtype", None) for layer in twin._flatten_layers()}
+    known = {getattr(layer, "compute_dtype", "") for layer in twin._flatten_layers()}
     return max(known & set(TOLERANCES), key=lambda dtype: TOLERANCES[dtype])

@@ -95,7 +95,9 @@ def differ(one: Callable, other: Callable, specs: Specs) -> bool:
     return False
 
 
-def _alone(function: Callable, specs: Specs, inputs: Arrays, k: int) -> tuple:
+def _alone(
+    function: Callable, specs: Specs, inputs: Arrays, k: int
+) -> tuple[Callable, Specs, Arrays]:
     """Return a function of its input k alone, the spec and the points of that."""
     others = [
         _tensor(np.repeat(x[:1], len(x), axis=0), dtype)

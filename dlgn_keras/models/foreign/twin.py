@@ -20,15 +20,11 @@ from dlgn_keras.layers import (
     SelectedPooling,
     SelectionGate,
 )
-from dlgn_keras.models.base import (
-    BaseModel,
-    Site,
-    as_float32,
-    predict_arrays,
-)
-from dlgn_keras.models.builder import value_inputs
+from dlgn_keras.models.base import BaseModel, Site
+from dlgn_keras.models.builder import as_float32, value_inputs
 from dlgn_keras.models.foreign.calls import filled
 from dlgn_keras.models.foreign.graph import Graph, Step
+from dlgn_keras.models.inputs import predict_arrays
 from dlgn_keras.tools.messages import check_choice
 
 # What comes out at a site or a max pooling, given the step and what comes in.
