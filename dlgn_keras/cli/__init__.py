@@ -62,7 +62,7 @@ def _parser(command: str, module: Any) -> argparse.ArgumentParser:
         description="Deep gated networks for Keras: train, load, compare, take apart.",
         epilog="`dlgn-keras COMMAND --help` lists the options of a command.",
     )
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("-V", "--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, text in COMMANDS.items():
         sentence = f"{text[0].upper()}{text[1:]}."

@@ -10,11 +10,12 @@ import dlgn_keras as dk
 from dlgn_keras.cli.options import (
     add_common_options,
     add_data_dir,
+    add_number,
+    add_out,
     add_recipe_options,
     default_folder,
     given_options,
     names_of,
-    whole,
 )
 from dlgn_keras.tools.files import make_folder, write_atomically, write_json
 from dlgn_keras.tools.messages import check_choice, check_count
@@ -40,22 +41,10 @@ HEADER = [
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--families",
-        default=",".join(FAMILIES),
-        help="comma-separated (default: %(default)s)",
+        "--families", default=",".join(FAMILIES), help="comma-separated"
     )
-    parser.add_argument(
-        "--seeds",
-        type=whole,
-        metavar="N",
-        default=1,
-        help="number of seeds, from 0 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--out",
-        default="runs/compare",
-        help="folder; the same command resumes there (default: %(default)s)",
-    )
+    add_number(parser, "--seeds", 1, "number of seeds, from 0")
+    add_out(parser, "runs/compare")
     add_data_dir(parser)
     add_common_options(parser)
     add_recipe_options(parser, leave_out=("family", "seed", "regime", "gates_from"))

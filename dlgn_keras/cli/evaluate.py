@@ -19,10 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_dir(parser)
     parser.add_argument(
-        "--split",
-        default="test",
-        choices=("train", "test"),
-        help="part to measure (default: %(default)s)",
+        "--split", default="test", choices=("train", "test"), help="part to measure"
     )
     add_common_options(parser)
 

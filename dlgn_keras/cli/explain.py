@@ -11,6 +11,7 @@ import dlgn_keras as dk
 from dlgn_keras.cli.options import (
     add_common_options,
     add_data_dir,
+    add_number,
     names_of,
     reader,
     whole,
@@ -37,12 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--index",
         metavar="N,N,...",
         default="0",
-        help="numbers of the test examples, with --data (default: %(default)s)",
+        help="numbers of the test examples, with --data",
     )
     add_data_dir(parser)
-    parser.add_argument(
-        "--out", default="report.html", help="page to write (default: %(default)s)"
-    )
+    parser.add_argument("--out", default="report.html", help="page to write")
     parser.add_argument(
         "--twin",
         metavar="MODEL",
@@ -59,13 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME,NAME,...",
         help="names of the classes (default: the data set's)",
     )
-    parser.add_argument(
-        "--paths",
-        type=whole,
-        metavar="N",
-        default=8,
-        help="number of top paths (default: %(default)s)",
-    )
+    add_number(parser, "--paths", 8, "number of top paths")
     add_common_options(parser)
 
 

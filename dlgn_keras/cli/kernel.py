@@ -4,7 +4,7 @@ import argparse
 import json
 
 import dlgn_keras as dk
-from dlgn_keras.cli.options import add_common_options, add_data_dir, number, whole
+from dlgn_keras.cli.options import add_common_options, add_data_dir, add_number
 from dlgn_keras.cli.saved import MODEL_HELP, data_of, load_model
 from dlgn_keras.tools.files import make_folder, write_atomically, write_json
 from dlgn_keras.tools.numbers import percent
@@ -20,32 +20,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", help="data set (default: the one the model was trained on)"
     )
     add_data_dir(parser)
-    for name, kind, default, text in (
-        ("train", whole, 1000, "training examples"),
-        ("test", whole, 1000, "test examples"),
-        ("alpha", number, 1e-3, "ridge penalty"),
-        ("features", whole, 2048, "random path features"),
-        ("gram", whole, 200, "examples in the compared Grams"),
-        ("seed", whole, 0, "seed of the random gates"),
+    for name, default, text in (
+        ("train", 1000, "training examples"),
+        ("test", 1000, "test examples"),
+        ("alpha", 1e-3, "ridge penalty"),
+        ("features", 2048, "random path features"),
+        ("gram", 200, "examples in the compared Grams"),
+        ("seed", 0, "seed of the random gates"),
     ):
-        parser.add_argument(
-            f"--{name}",
-            type=kind,
-            metavar="N" if kind is whole else "X",
-            default=default,
-            help=f"{text} (default: {default})",
-        )
+        add_number(parser, f"--{name}", default, text)
     parser.add_argument(
-        "--solver",
-        default=SOLVERS[0],
-        choices=SOLVERS,
-        help="classifier on the kernel (default: %(default)s)",
+        "--solver", default=SOLVERS[0], choices=SOLVERS, help="classifier on the kernel"
     )
-    parser.add_argument(
-        "--out",
-        default="runs/kernel",
-        help="folder for the results (default: %(default)s)",
-    )
+    parser.add_argument("--out", default="runs/kernel", help="folder for the results")
     add_common_options(parser)
 
 

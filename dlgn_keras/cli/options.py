@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import re
+import textwrap
 import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,11 +16,25 @@ from dlgn_keras.training.recipe import Recipe
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Help that tells defaults and keeps names with hyphens on one line."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text, default = action.help or "", action.default
+        told = "(default" in text or default in ("", argparse.SUPPRESS)
+        if told or default is None or default is False:
+            return text
+        return f"{text} (default: %(default)s)"
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are a ValueError of one sentence."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+        super().__init__(formatter_class=Help, **kwargs)
 
     def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, args: Any = None, namespace: Any = None
@@ -61,6 +76,18 @@ def reader(kind: Callable[[str], Any], wanted: str) -> Callable[[str], Any]:
 
 whole = reader(int, "a whole number")
 number = reader(float, "a number")
+
+
+def add_number(parser: Any, name: str, default: float, text: str) -> None:
+    """Add an option that is a number, of the kind of its default."""
+    read, metavar = (whole, "N") if type(default) is int else (number, "X")
+    parser.add_argument(name, type=read, metavar=metavar, default=default, help=text)
+
+
+def add_out(parser: argparse.ArgumentParser, folder: str) -> None:
+    """Add --out of a command that resumes."""
+    text = "folder; the same command resumes there"
+    parser.add_argument("--out", default=folder, help=text)
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:

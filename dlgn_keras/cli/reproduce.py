@@ -7,10 +7,11 @@ import dlgn_keras as dk
 from dlgn_keras.cli.options import (
     add_common_options,
     add_data_dir,
+    add_number,
+    add_out,
     add_recipe_options,
     given_options,
     names_of,
-    whole,
 )
 from dlgn_keras.experiments import EXPERIMENTS, SCALES
 from dlgn_keras.tools.messages import closest
@@ -32,23 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scale",
         default=SCALES[0],
         choices=SCALES,
-        help="small takes minutes on two cores (default: %(default)s)",
+        help="small takes minutes on two cores",
     )
-    parser.add_argument(
-        "--seeds",
-        type=whole,
-        metavar="N",
-        default=3,
-        help="number of seeds, from 0 (default: %(default)s)",
-    )
+    add_number(parser, "--seeds", 3, "number of seeds, from 0")
     parser.add_argument(
         "--rows", default="", help="comma-separated: row, or row/label (default: all)"
     )
-    parser.add_argument(
-        "--out",
-        default="runs/reproduce",
-        help="folder; the same command resumes there (default: %(default)s)",
-    )
+    add_out(parser, "runs/reproduce")
     add_data_dir(parser)
     add_common_options(parser)
     add_recipe_options(parser, leave_out=("family", "seed", "regime", "gates_from"))

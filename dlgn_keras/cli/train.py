@@ -30,8 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recipe",
         nargs="?",
         default="digits",
-        help="a named recipe or a recipe's .json file; the options change its fields "
-        "(default: %(default)s)",
+        help="a named recipe or a recipe's .json file; the options change its fields",
     )
     parser.add_argument(
         "--out",

@@ -13,6 +13,8 @@ import dlgn_keras as dk
 from dlgn_keras.cli.options import (
     add_common_options,
     add_data_dir,
+    add_number,
+    add_out,
     add_recipe_options,
     given_options,
     names_of,
@@ -42,55 +44,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="digits",
         help="a named recipe or a recipe's .json file, for the fields that the space "
-        "leaves alone (default: %(default)s)",
+        "leaves alone",
     )
     parser.add_argument(
         "--space",
         default="default",
-        help="default, p4 (a published grid), FILE.json, or FILE.py:FUNCTION "
-        "(default: %(default)s)",
+        help="default, p4 (a published grid), FILE.json, or FILE.py:FUNCTION",
     )
     parser.add_argument(
         "--algorithm",
         choices=ALGORITHMS,
         default=ALGORITHMS[0],
-        help="how trials are chosen (default: %(default)s)",
+        help="how trials are chosen",
     )
     parser.add_argument(
         "--objective",
         metavar=f"{{{','.join(OBJECTIVES)}}}",
         default="validation_accuracy",
-        help="score of a trial, after the last epoch (default: %(default)s)",
+        help="score of a trial, after the last epoch",
     )
     parser.add_argument("--trials", type=whole, metavar="N", help="most trials")
     parser.add_argument("--hours", type=number, metavar="X", help="most hours")
-    parser.add_argument(
-        "--search-seed",
-        type=whole,
-        metavar="N",
-        default=0,
-        help="seed of the search (default: %(default)s)",
-    )
+    add_number(parser, "--search-seed", 0, "seed of the search")
     parser.add_argument(
         "--retrain",
         type=whole,
         default=3,
         metavar="RUNS",
-        help="runs of the best recipe with other seeds (default: %(default)s)",
+        help="runs of the best recipe with other seeds",
     )
-    parser.add_argument(
-        "--out",
-        default="runs/tune",
-        help="folder; the same command resumes there (default: %(default)s)",
-    )
+    add_out(parser, "runs/tune")
     add_data_dir(parser)
     add_common_options(parser)
     many = parser.add_argument_group("many machines")
     many.add_argument(
-        "--role",
-        choices=ROLES,
-        default=ROLES[0],
-        help="role of this machine (default: %(default)s)",
+        "--role", choices=ROLES, default=ROLES[0], help="role of this machine"
     )
     many.add_argument("--chief", metavar="HOST:PORT", help="address of the chief")
     many.add_argument(
@@ -98,8 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=number,
         default=60.0,
         metavar="SECONDS",
-        help="chief and workers stop waiting for each other after this time "
-        "(default: %(default)s)",
+        help="chief and workers stop waiting for each other after this time",
     )
     several = parser.add_argument_group("several families")
     several.add_argument(

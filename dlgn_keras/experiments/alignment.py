@@ -8,15 +8,9 @@ import numpy as np
 
 from dlgn_keras import data, kernels
 from dlgn_keras.experiments import tables
-from dlgn_keras.experiments.experiment import (
-    Call,
-    Cell,
-    Experiment,
-    describe,
-    mean_std,
-)
+from dlgn_keras.experiments.experiment import Call, Cell, Experiment, describe
 from dlgn_keras.experiments.runs import kept_model
-from dlgn_keras.experiments.tables import Table
+from dlgn_keras.experiments.tables import Table, mean_std
 from dlgn_keras.skeletons import fc
 from dlgn_keras.tools.files import make_folder, write_atomically
 from dlgn_keras.training import Recipe, load_trained

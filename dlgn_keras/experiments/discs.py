@@ -8,15 +8,9 @@ import numpy as np
 
 from dlgn_keras import data, interpret
 from dlgn_keras.data import ObliqueTree
-from dlgn_keras.experiments.experiment import (
-    Call,
-    Cell,
-    Experiment,
-    describe,
-    mean_std,
-)
+from dlgn_keras.experiments.experiment import Call, Cell, Experiment, describe
 from dlgn_keras.experiments.runs import kept_model
-from dlgn_keras.experiments.tables import Table
+from dlgn_keras.experiments.tables import Table, mean_std
 from dlgn_keras.interpret import plots
 from dlgn_keras.models import FAMILIES, GatedModel
 from dlgn_keras.skeletons import fc

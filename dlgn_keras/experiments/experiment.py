@@ -3,18 +3,16 @@
 import dataclasses
 import json
 import shlex
-import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dlgn_keras.experiments import EXPERIMENTS, SCALES
 from dlgn_keras.experiments.runs import BEST, Keep, Runs, kept_model
-from dlgn_keras.experiments.tables import Table, dots
+from dlgn_keras.experiments.tables import Table, dots, mean_std
 from dlgn_keras.skeletons import Conv, Dense, Skeleton, walk
 from dlgn_keras.tools.messages import check_choice, check_count
-from dlgn_keras.tools.numbers import deviation
 from dlgn_keras.training import Recipe, Result
 
 ACCURACIES = (
@@ -72,19 +70,6 @@ class Measured:
             **mean_std("best", best),
             "published": self.cell.published,
         }
-
-
-def mean(values: Iterable[float]) -> float | None:
-    """Return the mean, rounded for a table; None of no values."""
-    values = list(values)
-    return round(statistics.fmean(values), 4) if values else None
-
-
-def mean_std(name: str, values: Sequence[float]) -> dict[str, float | None]:
-    """Return the columns "name mean" and "name std"."""
-    std = deviation(values)
-    std = None if std is None else round(std, 4)
-    return {f"{name} mean": mean(values), f"{name} std": std}
 
 
 def describe(skeleton: Any) -> str:

@@ -6,7 +6,8 @@ Its networks and data are those of the other experiments of arXiv 2110.03403.
 from collections.abc import Sequence
 from typing import Any
 
-from dlgn_keras.experiments.experiment import Cell, Experiment, Measured, mean
+from dlgn_keras.experiments.experiment import Cell, Experiment, Measured
+from dlgn_keras.experiments.tables import mean
 from dlgn_keras.training import Recipe, named_recipe
 from dlgn_keras.training.recipe import FAMILIES
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from dlgn_keras.experiments import tables
-from dlgn_keras.experiments.experiment import Cell, Experiment, Measured, mean
-from dlgn_keras.experiments.tables import Table
+from dlgn_keras.experiments.experiment import Cell, Experiment, Measured
+from dlgn_keras.experiments.tables import Table, mean
 from dlgn_keras.training import named_recipe
 
 # Test accuracy in %; the figures after 30, 40 and 50 epochs are read off a plot.

@@ -9,14 +9,8 @@ import numpy as np
 
 from dlgn_keras import data, interpret
 from dlgn_keras.experiments import tables
-from dlgn_keras.experiments.experiment import (
-    Call,
-    Cell,
-    Experiment,
-    describe,
-    mean_std,
-)
-from dlgn_keras.experiments.tables import Table
+from dlgn_keras.experiments.experiment import Call, Cell, Experiment, describe
+from dlgn_keras.experiments.tables import Table, mean_std
 from dlgn_keras.interpret import NodeDistances
 from dlgn_keras.models import GatedModel
 from dlgn_keras.training import build_model, load_trained, named_recipe

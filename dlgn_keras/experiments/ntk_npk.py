@@ -8,8 +8,8 @@ import numpy as np
 
 from dlgn_keras import data, kernels
 from dlgn_keras.experiments import tables
-from dlgn_keras.experiments.experiment import Call, Experiment, describe, mean_std
-from dlgn_keras.experiments.tables import Table
+from dlgn_keras.experiments.experiment import Call, Experiment, describe
+from dlgn_keras.experiments.tables import Table, mean_std
 from dlgn_keras.models import DGN
 from dlgn_keras.skeletons import Skeleton, parse
 from dlgn_keras.tools.messages import check_choice

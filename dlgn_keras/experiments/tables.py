@@ -1,12 +1,14 @@
 """Tables of experiments as csv, markdown and json, and the figures drawn from them."""
 
 import csv
-from collections.abc import Callable, Sequence
+import statistics
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dlgn_keras.tools.files import make_folder, write_atomically, write_json, write_text
+from dlgn_keras.tools.numbers import deviation
 from dlgn_keras.tools.palette import BLACK, BLUE, GREEN, ORANGE, YELLOW
 from dlgn_keras.tools.terminal import markdown_table
 
@@ -57,6 +59,19 @@ class Table:
         """Return the header and the rows as they are shown."""
         lines = [shown(line) for line in self.lines]
         return list(lines[0]), [list(line.values()) for line in lines]
+
+
+def mean(values: Iterable[float]) -> float | None:
+    """Return the mean, rounded for a table; None of no values."""
+    values = list(values)
+    return round(statistics.fmean(values), 4) if values else None
+
+
+def mean_std(name: str, values: Sequence[float]) -> dict[str, float | None]:
+    """Return the columns "name mean" and "name std"."""
+    std = deviation(values)
+    std = None if std is None else round(std, 4)
+    return {f"{name} mean": mean(values), f"{name} std": std}
 
 
 def shown(line: dict[str, Any]) -> dict[str, str]:
