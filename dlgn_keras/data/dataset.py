@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dlgn_keras.data.checks import check_arrays
+from dlgn_keras.data.checks import MOST_CLASSES, check_arrays, check_same_scale
 from dlgn_keras.data.preprocessing import Preprocessing
 
 
@@ -20,7 +20,7 @@ class Dataset:
         y_train: (n,) class numbers, 0 to `num_classes - 1`.
         x_test: test inputs, of the shape of the training inputs.
         y_test: test labels.
-        num_classes: number of classes, at least 2.
+        num_classes: number of classes, 2 to a million.
         class_names: one name per class; default "0", "1", ...
         preprocessing: the map from raw to network inputs; default: none.
         terms: who made the data, licence or citation.
@@ -29,7 +29,8 @@ class Dataset:
 
     Raises:
         ValueError: arrays that do not fit together or hold bad values, see
-            `check_arrays`.
+            `check_arrays`; parts on different scales, or on another than that of
+            `preprocessing`.
 
     Example:
         >>> from dlgn_keras import data
@@ -51,10 +52,11 @@ class Dataset:
     y_validation: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        if self.num_classes < 2:
+        num, whole = self.num_classes, isinstance(self.num_classes, Integral)
+        if not whole or not 2 <= num <= MOST_CLASSES:
             raise ValueError(
-                "`num_classes` must be at least 2. "
-                f"Received: num_classes={self.num_classes!r}."
+                f"`num_classes` must be at least 2 and at most {MOST_CLASSES}. "
+                f"Received: num_classes={num!r}."
             )
         names = tuple(self.class_names) or tuple(map(str, range(self.num_classes)))
         if len(names) != self.num_classes:
@@ -85,6 +87,13 @@ class Dataset:
                 )
             object.__setattr__(self, x_name, x)
             object.__setattr__(self, y_name, y)
+            check_same_scale(self.x_train, x, "x_train", x_name)
+            problem = self.preprocessing.scale_problem(x)
+            if problem:
+                raise ValueError(
+                    f"`{x_name}` must be on the scale of `preprocessing`. "
+                    f"Received: {problem}"
+                )
 
     @property
     def splits(self) -> tuple[str, ...]:

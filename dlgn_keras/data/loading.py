@@ -108,7 +108,7 @@ def load(
         if data_dir is not None:
             arrays = Path(data_dir).expanduser() / f"{name}.npz"
             if arrays.is_file():
-                return _named(name, read_npz(arrays))
+                return _named(name, arrays)
         return read_prepared(name, data_dir, download)
     if name.lower().endswith(".npz"):
         return read_npz(name)
@@ -118,16 +118,19 @@ def load(
     )
 
 
-def _named(name: str, found: Dataset) -> Dataset:
+def _named(name: str, path: Path) -> Dataset:
     """Return the arrays of a file with all that goes with a set's name."""
     source = SOURCES[name]
-    return dataclasses.replace(
-        found,
-        num_classes=len(source.class_names),
-        class_names=source.class_names,
-        preprocessing=source.preprocessing,
-        terms=source.terms,
-    )
+    found = read_npz(path, len(source.class_names))
+    try:
+        return dataclasses.replace(
+            found,
+            class_names=source.class_names,
+            preprocessing=source.preprocessing,
+            terms=source.terms,
+        )
+    except ValueError as error:
+        raise ValueError(f"Data in {path}: {error}") from None
 
 
 def class_names(name: str) -> tuple[str, ...]:

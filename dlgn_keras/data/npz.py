@@ -1,12 +1,11 @@
 """Your own data: an .npz file with x_train, y_train, x_test and y_test."""
 
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from dlgn_keras.data.checks import check_inputs, check_labels
+from dlgn_keras.data.checks import check_inputs, check_labels, count_classes
 from dlgn_keras.data.dataset import Dataset
 from dlgn_keras.data.preprocessing import Preprocessing
 
@@ -14,23 +13,25 @@ REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 OPTIONAL = ("x_validation", "y_validation")
 
 
-def read_npz(path: str | Path) -> Dataset:
+def read_npz(path: str | Path, num_classes: int | None = None) -> Dataset:
     """Return the data set that an .npz file holds; nothing in it is unpickled.
 
     Inputs of integer type are pixels: their preprocessing is (x - mean) / std of
     the file's own training inputs, per channel if they are (n, height, width,
     channels), else over all values; integers (n, height, width) become grey images
-    with one channel. Inputs of floating-point type are features and pass as they
-    are. The number of classes is the highest training label plus one. Arrays
-    x_validation and y_validation are read if they are there.
+    with one channel. A picture file then gives the pixels it holds, 0 to 255 (0 to 1
+    in a set of black and white, 0 to 65535 in one of 16 bits). Inputs of
+    floating-point type are features and pass as they are. Arrays x_validation and
+    y_validation are read if they are there.
 
     Args:
         path: the file, written with `numpy.savez` or `numpy.savez_compressed`.
+        num_classes: number of classes; default the highest training label plus one.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not an npz file, an array is missing or damaged, or the arrays
-            do not pass `check_arrays`.
+        ValueError: not an npz file, an array is missing or damaged, the arrays do
+            not pass `check_arrays`, or a stray label.
     """
     path = Path(path).expanduser()
     arrays = _read_arrays(path)
@@ -49,7 +50,7 @@ def read_npz(path: str | Path) -> Dataset:
             y_test=arrays["y_test"],
             x_validation=arrays.get("x_validation"),
             y_validation=arrays.get("y_validation"),
-            num_classes=int(labels.max()) + 1,
+            num_classes=num_classes or count_classes(labels, "y_train"),
             preprocessing=_statistics(arrays["x_train"]),
             terms=f"Read from {path.name}; its owner's terms apply.",
         )
@@ -89,8 +90,9 @@ def _read_array(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> np.ndar
     """Return one array; NumPy itself refuses arrays of Python objects."""
     try:
         array = archive[name]
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"Cannot read {name!r} in {path}: {error}") from None
+    except Exception as error:  # damage shows as anything: zip, NumPy, a lack of memory
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"Cannot read {name!r} in {path}: {reason}") from None
     if not isinstance(array, np.ndarray):  # a zip member that is no .npy file
         raise ValueError(f"Cannot read {name!r} in {path}: it is not an array.")
     return array
@@ -113,5 +115,12 @@ def _statistics(x: np.ndarray) -> Preprocessing:
     scale, offset = (1 / std).tolist(), (-mean / std).tolist()
     if len(scale) == 1:
         scale, offset = scale[0], offset[0]
-    low, high = float(x.min()), float(x.max())
-    return Preprocessing(scale, offset, (low, high) if low < high else None)
+    return Preprocessing(scale, offset, _pixel_range(x) if x.ndim == 4 else None)
+
+
+def _pixel_range(x: np.ndarray) -> tuple[float, float] | None:
+    """Return the range of the format that holds these pixels, not of the pixels."""
+    if x.dtype == np.int8:
+        return (-128.0, 127.0)
+    tops = (1.0, 255.0, 65535.0)
+    return next(((0.0, top) for top in tops if 0 <= x.min() and x.max() <= top), None)

@@ -115,6 +115,20 @@ class Preprocessing:
             return f"{where}: give raw values, the model scales them itself."
         return None
 
+    def scale_problem(self, x: np.ndarray) -> str | None:
+        """Return `range_problem` only where inputs are on another scale.
+
+        That is: at most an eighth as large, or out of the range by more than its
+        width. Integers from 0 to 1 may be dark pixels.
+        """
+        problem = self.range_problem(x)
+        if problem is None or (x.dtype.kind in "iu" and 0 <= x.min() <= x.max() <= 1):
+            return None
+        lowest, highest = self.raw_range or (0.0, 0.0)
+        low, high, width = float(x.min()), float(x.max()), highest - lowest
+        far = low < lowest - width or high > highest + width
+        return problem if far or max(-low, high) <= highest / 8 else None
+
     def to_config(self) -> dict[str, Any]:
         """Return the numbers as a dictionary that json can write."""
 
@@ -130,7 +144,10 @@ class Preprocessing:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Preprocessing":
         """Return the preprocessing that `to_config` described."""
-        return cls(**config)
+        try:
+            return cls(**config)
+        except TypeError as error:
+            raise ValueError(f"A preprocessing must be a config: {error}.") from None
 
 
 def _numbers(argument: str, value: Any) -> Numbers:

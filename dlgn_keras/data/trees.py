@@ -197,8 +197,11 @@ class ObliqueTree:
 
     @classmethod
     def from_json(cls, text: str) -> "ObliqueTree":
-        """Return the tree that `to_json` wrote."""
-        return cls(**json.loads(text))
+        """Return the tree that `to_json` wrote; any other text is a ValueError."""
+        try:
+            return cls(**json.loads(text))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise ValueError(f"A tree must be the json of to_json: {error}") from None
 
 
 def descend(right: np.ndarray, start: int) -> np.ndarray:

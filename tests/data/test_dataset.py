@@ -148,3 +148,29 @@ def test_repr_tells_sizes_and_not_arrays():
 def test_defaults_are_numbered_classes_and_no_preprocessing():
     assert numbered().class_names == ("0", "1", "2")
     assert numbered().preprocessing == Preprocessing()
+
+
+PIXELS = np.arange(60 * 4, dtype="uint8").reshape(60, 2, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_classes": 10**9}, "at most 1000000. Received: num_classes=1000000000"),
+        ({"num_classes": 3.0}, "num_classes=3.0"),
+        ({"x_test": PIXELS[:30] / 255}, "`x_train` and `x_test` must be on one scale"),
+        ({"x_validation": PIXELS[:9] / 255}, "`x_train` and `x_validation` must be on"),
+        ({"x_train": PIXELS / 255, "x_test": PIXELS[:30] / 255}, "give raw values"),
+    ],
+)
+def test_parts_and_preprocessing_are_on_one_scale(changes, message):
+    given = {
+        "x_train": PIXELS,
+        "x_test": PIXELS[:30],
+        "x_validation": PIXELS[:9],
+        "y_validation": np.arange(9) % 3,
+        "preprocessing": Preprocessing(1 / 255, raw_range=(0, 255)),
+    }
+    numbered(**given)
+    with pytest.raises(ValueError, match=message):
+        numbered(**(given | changes))

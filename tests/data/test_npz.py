@@ -1,12 +1,17 @@
 """Your own npz: what is read, how it is prepared, and each way it can be wrong."""
 
+import io
 import os
 import pathlib
+import types
+import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dlgn_keras.data import Preprocessing, load
+from dlgn_keras.interpret import load_image
 
 RNG = np.random.default_rng(7)
 
@@ -148,6 +153,9 @@ def object_array():
         ({"x_train": object_array()}, "Cannot read 'x_train'.*Object arrays"),
         ({"x_train": np.array(["a"] * 40)}, "`x_train` must hold integers or real"),
         ({"x_validation": np.zeros((2, 5, 6, 3))}, "must be given together"),
+        ({"y_train": np.arange(40) % 4 * 10**8}, "labels from 0 to 300000000"),
+        ({"y_train": np.r_[:3, [99] * 37]}, "4 different labels from 0 to 99"),
+        ({"x_test": good("x_test") / 255}, "one scale.*uint8 0 to 25.*float64 0 to"),
     ],
 )
 def test_a_file_with_bad_arrays_gets_one_line(path, changes, message):
@@ -198,3 +206,71 @@ def test_a_file_with_a_flipped_byte_is_refused(path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"Cannot read 'x_train' in .*CRC"):
         load(path)
+
+
+def encrypted(path):
+    """The flag of an encrypted member, set in the archive's directory."""
+    content = bytearray(path.read_bytes())
+    at = 0
+    while (at := content.find(b"PK\x01\x02", at)) >= 0:
+        content[at + 8] |= 1
+        at += 4
+    path.write_bytes(content)
+
+
+def lying(path):
+    """A header that tells of 58 TiB."""
+    header = io.BytesIO()
+    told = {"descr": "|u1", "fortran_order": False, "shape": (10**12, 8, 8)}
+    np.lib.format.write_array_header_1_0(header, told)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays().items():
+            whole = io.BytesIO()
+            np.save(whole, array)
+            member = header if name == "x_train" else whole
+            archive.writestr(f"{name}.npy", member.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"), [(encrypted, "encrypted"), (lying, "allocate|EOF")]
+)
+def test_an_archive_that_cannot_be_read_gets_one_line(path, damage, message):
+    save(path)
+    damage(path)
+    with pytest.raises(
+        ValueError, match=f"Cannot read 'x_train'.*({message})"
+    ) as error:
+        load(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "white"),
+    [(50, 200, "uint8", 255), (0, 2, "uint8", 1), (300, 9000, "uint16", 65535)],
+)
+def test_a_picture_of_the_set_gives_the_pixels_of_the_set(
+    path, low, high, dtype, white
+):
+    x = RNG.integers(low, high, (40, 5, 6, 1)).astype(dtype)
+    save(path, x_train=x, x_test=x[:12])
+    dataset = load(path)
+    assert dataset.preprocessing.raw_range == (0, white)
+    net = types.SimpleNamespace(
+        input_shape=(None, 5, 6, 1), preprocessing=dataset.preprocessing
+    )
+    picture, png = x[0, ..., 0], path.with_suffix(".png")
+    Image.fromarray(picture.astype(bool) if white == 1 else picture).save(png)
+    np.testing.assert_array_equal(load_image(png, net).raw, x[0])
+    # The broken twin: the range of the pixels instead of that of their format.
+    net.preprocessing = Preprocessing(raw_range=(int(x.min()), int(x.max()) + 1))
+    assert np.abs(load_image(png, net).raw - x[0]).max() > 0.4
+
+
+def test_a_file_that_serves_a_name_must_be_on_its_scale(tmp_path):
+    given = {
+        name: array / 255 if name.startswith("x") else array
+        for name, array in arrays().items()
+    }
+    np.savez(tmp_path / "cifar10.npz", **given)
+    with pytest.raises(ValueError, match=r"10.npz: `x_train` must.*expected 0..255"):
+        load("cifar10", data_dir=tmp_path)

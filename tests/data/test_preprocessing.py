@@ -97,3 +97,18 @@ def test_bad_numbers_get_one_line(arguments, message):
 def test_zero_deviation_is_refused():
     with pytest.raises(ValueError, match="`std` and `max_value` must be above 0"):
         Preprocessing.from_statistics(0.5, (0.1, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("x", "other_scale"),
+    [
+        (np.array([0.0, 1.0]), True),
+        (np.array([-2.0, 2.5]), True),
+        (np.array([0, 1], "uint8"), False),  # dark
+        (np.array([-3.0, 262.0]), False),  # with noise
+        (np.array([0.0, 65535.0]), True),
+    ],
+)
+def test_another_scale_is_told_from_a_few_values_out_of_range(x, other_scale):
+    pixels = Preprocessing(1 / 255, raw_range=(0, 255))
+    assert (pixels.scale_problem(x) is not None) == other_scale

@@ -26,8 +26,8 @@ def load_image(path: str | os.PathLike, net: BaseModel) -> LoadedImage:
 
     Rotated as its EXIF tag says, transparency laid on white, converted to grey or
     RGB as the model takes it, cut to the model's proportions around its centre,
-    resized, and scaled from 0..255 to the raw range of the model's preprocessing
-    (left at 0..255 if it names none).
+    resized, and scaled from 0..255 (grey of 16 bits: 0..65535) to the raw range of
+    the model's preprocessing (0..255 if it names none), without rounding.
 
     Args:
         path: a file that Pillow reads.
@@ -62,17 +62,19 @@ def load_image(path: str | os.PathLike, net: BaseModel) -> LoadedImage:
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"The image {name!r} cannot be read: {error}.") from None
     notes = ["rotated as its EXIF tag says"] if turned else []
-    picture = _flatten(picture, shape[-1], notes)
+    picture, top = _flatten(picture, shape[-1], notes)
     picture = _fit(picture, shape[1], shape[0], notes)
-    values = np.asarray(picture, np.float32).reshape(shape)
+    values = np.clip(np.asarray(picture, np.float64).reshape(shape), 0, top)
     preprocessing = getattr(net, "preprocessing", None)
-    limits = getattr(preprocessing, "raw_range", None) or (0.0, 255.0)
-    low, high = limits
-    return LoadedImage(low + values / 255 * (high - low), tuple(notes))
+    low, high = getattr(preprocessing, "raw_range", None) or (0.0, 255.0)
+    if top not in (255.0, high):
+        notes.insert(0, f"scaled from 0..{top:g} to {low:g}..{high:g}")
+    raw = low + values * (high - low) / top
+    return LoadedImage(raw.astype(np.float32), tuple(notes))
 
 
-def _flatten(picture: Any, channels: int, notes: list[str]) -> Any:
-    """Return the picture in grey or RGB, eight bits a channel."""
+def _flatten(picture: Any, channels: int, notes: list[str]) -> tuple[Any, float]:
+    """Return the picture in grey or RGB, and the value of its white."""
     from PIL import Image
 
     if picture.mode in DEEP_MODES:
@@ -80,8 +82,10 @@ def _flatten(picture: Any, channels: int, notes: list[str]) -> Any:
         if not np.isfinite(values).all():
             raise ValueError("Images must be finite. Received: NaN or infinite pixels.")
         top = 65535.0 if picture.mode != "F" else max(float(values.max()), 1e-12)
-        scaled = np.clip(values / top * 255, 0, 255).round()
-        picture = Image.fromarray(scaled.astype(np.uint8))
+        values = np.clip(values, 0, top)
+        if channels == 1:  # whole; colour has eight bits
+            return Image.fromarray(values.astype(np.float32)), top
+        picture = Image.fromarray((values / top * 255).round().astype(np.uint8))
         notes.append("scaled to eight bits")
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
@@ -93,7 +97,7 @@ def _flatten(picture: Any, channels: int, notes: list[str]) -> Any:
         if picture.mode != "RGBA":
             notes.append(f"converted from mode {picture.mode} to {wanted}")
         picture = picture.convert(wanted)
-    return picture
+    return picture, 255.0
 
 
 def _fit(picture: Any, width: int, height: int, notes: list[str]) -> Any:
