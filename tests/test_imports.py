@@ -72,7 +72,7 @@ ONLY_IN = {
         "training/devices",
         "autodiff",
     ),
-    "psutil": ("kernels", "training", "tuning"),
+    "psutil": ("kernels", "tools", "training", "tuning"),
     "rich": ("tools", "training", "experiments", "tuning"),
 }
 

@@ -28,7 +28,7 @@ from dlgn_keras.presets.files import (
 from dlgn_keras.presets.load import build
 from dlgn_keras.presets.verify import NUMBER
 from dlgn_keras.presets.weights import load_weights
-from dlgn_keras.tools.files import write_folder
+from dlgn_keras.tools.folders import recover, write_folder
 from dlgn_keras.training import Recipe, Result
 
 DIRTY = "-dirty"
@@ -36,6 +36,7 @@ DIRTY = "-dirty"
 
 def seeds_done(folder: Path, clean: bool = False) -> list[int]:
     """Return the seeds a preset folder has records of; `clean`: from a commit."""
+    recover(folder.parent)
     if not (folder / METADATA).is_file():
         return []
     return [
@@ -167,6 +168,7 @@ def mean_accuracy(folder: Path) -> float | None:
 def refresh(out: Path) -> list[str]:
     """Document every preset anew where its own or its twin's figures moved."""
     changed = []
+    recover(out)
     for path in sorted(out.glob(f"*/{METADATA}")):
         folder, metadata = path.parent, read_metadata(path.parent)
         before = sha256(path)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dlgn_keras.presets.files import METADATA, WEIGHTS, sha256
 from dlgn_keras.presets.find import HEADER, Preset, cells, row_of
+from dlgn_keras.tools.folders import recover
 
 START, END = "<!-- zoo table -->", "<!-- end of zoo table -->"
 HEAD = """\
@@ -30,6 +31,7 @@ there are several; the weights in a folder are those of the first seed.
 
 def rows(zoo: Path) -> list[Preset]:
     """Return every preset of a zoo folder, by name."""
+    recover(zoo)
     return [row_of(path.parent) for path in sorted(zoo.glob(f"*/{METADATA}"))]
 
 

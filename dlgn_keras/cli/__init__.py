@@ -12,6 +12,7 @@ from typing import Any
 
 import dlgn_keras
 from dlgn_keras.cli.options import Parser
+from dlgn_keras.tools.messages import one_line
 from dlgn_keras.version import __version__
 
 COMMANDS = {
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         dlgn_keras.register_classes()
         return module.run(arguments) or 0
     except (ValueError, TypeError, OSError, ImportError, FloatingPointError) as error:
-        line = " ".join(str(error).split())
+        line = one_line(error)
         if isinstance(error, ModuleNotFoundError) and error.name:
             name = error.name.partition(".")[0].replace("_", "-")
             line = f"needs {name}, which is not installed: pip install {name}."

@@ -1,11 +1,15 @@
 """dlgn-keras zoo: list, show, verify and push pretrained models."""
 
 import argparse
+import contextlib
 import json
+import sys
+import warnings
 from typing import Any
 
 import dlgn_keras as dk
 from dlgn_keras.cli.options import add_common_options, add_data_dir
+from dlgn_keras.tools.messages import one_line
 from dlgn_keras.tools.numbers import percent
 from dlgn_keras.tools.terminal import print_table
 
@@ -66,7 +70,11 @@ def _list(arguments: argparse.Namespace) -> None:
     from dlgn_keras.presets.find import HEADER, cells
 
     wanted = {"family": arguments.family, "data": arguments.data}
-    table = dk.presets(**{k: v for k, v in wanted.items() if v is not None})
+    with warnings.catch_warnings(record=True) as left_out:
+        warnings.simplefilter("always")
+        table = dk.presets(**{k: v for k, v in wanted.items() if v is not None})
+    for warning in left_out:
+        print(warning.message, file=sys.stderr)
     if arguments.json:
         rows = [{**row._asdict(), "folder": str(row.folder)} for row in table]
         print(json.dumps(rows))
@@ -85,51 +93,55 @@ def _show(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(metadata))
         return
-    results, training = metadata.get("results", {}), metadata.get("training", {})
-    recipe, data = metadata.get("recipe", {}), metadata.get("data", {})
-    rows = [
-        ["preset", str(metadata.get("name"))],
-        ["what", metadata.get("description", metadata.get("family", ""))],
-        ["parameters", f"{metadata.get('parameter_count', 0):,}"],
-        ["stored as", str(metadata.get("weights_dtype"))],
-        ["saved", str(metadata.get("date_saved"))],
-    ]
-    if recipe:
-        rows.append(["recipe", recipe_text(recipe)])
-    if "input_shape" in data:
-        limits = data.get("raw_range")
-        between = f", raw values {limits[0]:g} to {limits[1]:g}" if limits else ""
-        shape = ", ".join(map(str, data["input_shape"]))
-        rows.append(["input", f"(n, {shape}){between}"])
-    if "class_names" in data:
-        names = data["class_names"]
-        more = f", ... ({len(names)})" if len(names) > 10 else ""
-        rows.append(["classes", ", ".join(names[:10]) + more])
-    if results:
-        rows += [
-            ["test accuracy, last epoch", f"{percent(results['mean'])} %"],
-            ["of each seed", ", ".join(f"{a:.4f}" for a in results["test_accuracy"])],
-            ["data", data["name"]],
-            ["made by", metadata["command"]],
-            ["commit", training["environment"].get("commit", "unknown")],
-            ["device", training["environment"]["processor"]],
-            ["seconds", ", ".join(f"{s:.0f}" for s in training["seconds"])],
-        ]
-    print_table(["", ""], rows, f"Folder: {folder}")
+    facts = {name: text for name, text in facts_of(metadata).items() if text}
+    print_table(["", ""], [[*fact] for fact in facts.items()], f"Folder: {folder}")
+
+
+def facts_of(metadata: dict) -> dict[str, str]:
+    """Return what the metadata say, by title; "" where they say nothing."""
+    data, results = metadata.get("data", {}), metadata.get("results", {})
+    training = metadata.get("training", {})
+    environment = training.get("environment", {})
+    shape, limits = data.get("input_shape"), data.get("raw_range")
+    between = f", raw values {limits[0]:g} to {limits[1]:g}" if limits else ""
+    names = data.get("class_names", [])
+    more = f", ... ({len(names)})" if len(names) > 10 else ""
+    mean = results.get("mean")
+    return {
+        "preset": metadata.get("name", ""),
+        "what": metadata.get("description", metadata.get("family", "")),
+        "parameters": f"{metadata.get('parameter_count', 0):,}",
+        "stored as": metadata.get("weights_dtype", ""),
+        "saved": metadata.get("date_saved", ""),
+        "recipe": recipe_text(metadata.get("recipe", {})),
+        "input": f"(n, {', '.join(map(str, shape))}){between}" if shape else "",
+        "classes": ", ".join(names[:10]) + more,
+        "test accuracy, last epoch": "" if mean is None else f"{percent(mean)} %",
+        "of each seed": ", ".join(f"{a:.4f}" for a in results.get("test_accuracy", ())),
+        "data": data.get("name", ""),
+        "made by": metadata.get("command", ""),
+        "commit": environment.get("commit", "unknown" if environment else ""),
+        "device": environment.get("processor", ""),
+        "seconds": ", ".join(f"{s:.0f}" for s in training.get("seconds", ())),
+    }
 
 
 def recipe_text(recipe: dict) -> str:
     """Return a recipe in one line: skeleton, regime, optimizer and length."""
-    skeleton = recipe["skeleton"]
-    parts = [
-        skeleton if isinstance(skeleton, str) else f"{skeleton['name']} (own stages)",
-        recipe["regime"],
-        f"{recipe['epochs']} epochs of {recipe['optimizer']}",
-        f"{recipe['schedule']} to {recipe['learning_rate']:g}",
-        f"batch {recipe['batch_size']}",
-        f"augmentation {recipe['augmentation']}",
-    ]
-    return ", ".join(parts)
+    skeleton = recipe.get("skeleton", "")
+    own = f"{skeleton.get('name')} (own stages)" if isinstance(skeleton, dict) else ""
+    patterns = (
+        "{regime}",
+        "{epochs} epochs of {optimizer}",
+        "{schedule} to {learning_rate:g}",
+        "batch {batch_size}",
+        "augmentation {augmentation}",
+    )
+    parts = [own or skeleton]
+    for pattern in patterns:
+        with contextlib.suppress(KeyError):  # what the recipe does not say
+            parts.append(pattern.format(**recipe))
+    return ", ".join(part for part in parts if part)
 
 
 def _push(arguments: argparse.Namespace) -> None:
@@ -148,8 +160,9 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     from dlgn_keras.presets import find, verify
     from dlgn_keras.presets.files import check_files
+    from dlgn_keras.presets.find import preset_folders
 
-    wanted = arguments.presets or [row.folder for row in dk.presets()]
+    wanted = arguments.presets or list(preset_folders().values())
     if not wanted:
         raise ValueError("No presets. Set DLGN_KERAS_ZOO to a zoo's folder.")
     found, sets = [], {}
@@ -163,7 +176,7 @@ def _verify(arguments: argparse.Namespace) -> int:
                 dataset = sets[name]
             row = {**verify(preset, dataset)._asdict(), "problem": None}
         except (ValueError, FileNotFoundError) as error:
-            row = {"name": str(preset), "problem": " ".join(str(error).split())}
+            row = {"name": str(preset), "problem": one_line(error)}
         found.append(row)
         if not arguments.json:
             print(_verified(row), flush=True)

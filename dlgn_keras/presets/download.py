@@ -18,7 +18,8 @@ import keras
 
 from dlgn_keras.presets.files import KNOWN, METADATA, check_files, read_metadata
 from dlgn_keras.presets.files import sha256 as file_sha256
-from dlgn_keras.tools.files import write_folder
+from dlgn_keras.tools.files import expanded
+from dlgn_keras.tools.folders import write_folder
 from dlgn_keras.tools.internet import reachable
 
 HUB = re.compile(r"hf://([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w-][\w./-]*))?")
@@ -29,7 +30,7 @@ OFFLINE = ("DLGN_KERAS_OFFLINE", "HF_HUB_OFFLINE")
 def cache_folder() -> Path:
     """Return where downloads go: `dlgn_keras` in KERAS_HOME, default ~/.keras."""
     home = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
-    return Path(home).expanduser() / "dlgn_keras"
+    return expanded(home, "KERAS_HOME") / "dlgn_keras"
 
 
 def offline() -> bool:

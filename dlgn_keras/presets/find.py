@@ -3,18 +3,22 @@
 import html
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dlgn_keras.presets import download
-from dlgn_keras.presets.files import METADATA, read_metadata
-from dlgn_keras.tools.files import read_json
-from dlgn_keras.tools.messages import closest
+from dlgn_keras.presets.files import LIMITS, METADATA, read_metadata
+from dlgn_keras.tools.fields import check_fields
+from dlgn_keras.tools.files import expanded, read_json
+from dlgn_keras.tools.folders import recover
+from dlgn_keras.tools.messages import closest, one_line
 from dlgn_keras.tools.numbers import percent
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 INDEX = "index.json"
+INDEX_ROW = {"name": str, "handle": str | None}
 FORMS = "a preset's name, a folder, https://... or hf://owner/repository"
 HEADER = ("name", "test accuracy %", "seeds", "% of DNN", "parameters")
 
@@ -28,7 +32,7 @@ def zoo_folders() -> list[Path]:
     The installed zoo lies in the package; in a checkout it lies beside the package.
     """
     given = os.environ.get("DLGN_KERAS_ZOO", "").split(os.pathsep)
-    folders = [Path(part).expanduser() for part in given if part]
+    folders = [expanded(part, "DLGN_KERAS_ZOO") for part in given if part]
     package = Path(__file__).resolve().parents[1]
     for place in (Path.cwd(), package, package.parent):
         folder = place / "zoo"
@@ -41,6 +45,7 @@ def preset_folders() -> dict[str, Path]:
     """Return every preset of every zoo by name; the first zoo wins."""
     found: dict[str, Path] = {}
     for zoo in zoo_folders():
+        recover(zoo)
         for path in sorted(zoo.glob(f"*/{METADATA}")):
             if NAME.fullmatch(path.parent.name):
                 found.setdefault(path.parent.name, path.parent)
@@ -52,9 +57,19 @@ def index_handles() -> dict[str, str]:
     found: dict[str, str] = {}
     for zoo in zoo_folders():
         path = zoo / INDEX
-        rows: Any = read_json(path).get("presets", []) if path.is_file() else []
+        if not path.is_file():
+            continue
+        try:
+            index = read_json(path, LIMITS[METADATA])
+            check_fields(path, index, {"presets": list[object]})
+            rows = index.get("presets", [])
+            for k, row in enumerate(rows):
+                check_fields(path, row, INDEX_ROW, f"presets[{k}]")
+        except ValueError as error:
+            warnings.warn(f"Left out: {one_line(error)}", stacklevel=2)
+            continue
         for row in rows:
-            if row.get("handle"):
+            if row.get("handle") and row.get("name"):
                 found.setdefault(row["name"], row["handle"])
     return found
 
@@ -78,8 +93,9 @@ def find(preset: str | os.PathLike[str]) -> Path:
     if "://" in text:
         return download.fetch(text)
     if os.sep in text or text.startswith((".", "~")) or not isinstance(preset, str):
-        folder = Path(text).expanduser()
-        if "\0" in text or not folder.is_dir():
+        folder = expanded(text, "preset")
+        recover(folder.parent)
+        if not os.path.isdir(folder):
             raise FileNotFoundError(
                 f"`preset` must be {FORMS}. Received: preset={text!r}, no such folder."
             )
@@ -89,7 +105,8 @@ def find(preset: str | os.PathLike[str]) -> Path:
             f"`preset` must be {FORMS}; a name has a-z, 0-9 and _ only. "
             f"Received: preset={text!r}."
         )
-    if (Path(text) / METADATA).is_file():
+    recover(Path())
+    if os.path.isfile(Path(text) / METADATA):
         return Path(text)
     known = preset_folders()
     if text in known:
@@ -201,9 +218,10 @@ def presets(**wanted: str) -> PresetTable:
         wanted: columns and the value each must have, such as family="dlgn" or
             data="mnist".
 
+    Presets with damaged metadata are left out, with a warning.
+
     Raises:
-        ValueError: no column of that name, a value that no preset has, or damaged
-            metadata.
+        ValueError: no column of that name, or a value that no preset has.
 
     Example:
         >>> import dlgn_keras as dk
@@ -216,7 +234,12 @@ def presets(**wanted: str) -> PresetTable:
                 f"A preset has no column {column!r}.{closest(column, Preset._fields)} "
                 f"The columns: {', '.join(Preset._fields)}."
             )
-    rows = [row_of(folder) for folder in preset_folders().values()]
+    rows = []
+    for folder in preset_folders().values():
+        try:
+            rows.append(row_of(folder))
+        except ValueError as error:
+            warnings.warn(f"Left out: {one_line(error)}", stacklevel=3)
     for column, value in wanted.items():
         known = sorted({str(getattr(row, column)) for row in rows})
         if rows and str(value) not in known:

@@ -22,7 +22,8 @@ from dlgn_keras.presets.files import (
 )
 from dlgn_keras.presets.find import find
 from dlgn_keras.presets.verify import verify
-from dlgn_keras.tools.files import write_folder
+from dlgn_keras.tools.files import expanded
+from dlgn_keras.tools.folders import recover, write_folder
 
 
 class Pushed(NamedTuple):
@@ -79,7 +80,8 @@ def push(
             raise FileNotFoundError(f"{names} asks for no network, `to` for the hub.")
         verify(folder)
         return _to_hub(folder, repository, revision, private)
-    place = Path(target).expanduser()
+    place = expanded(target, "to")
+    recover(place.parent)
     _check_place(folder, place)
     verify(folder)
     return _to_folder(folder, place)

@@ -13,7 +13,8 @@ from dlgn_keras.presets.files import CONFIG, FORMAT, GOLDEN, METADATA, WEIGHTS, 
 from dlgn_keras.presets.load import CLASSES, build
 from dlgn_keras.presets.verify import examples_for, save_golden
 from dlgn_keras.presets.weights import load_weights, save_weights
-from dlgn_keras.tools.files import write_folder
+from dlgn_keras.tools.files import expanded
+from dlgn_keras.tools.folders import recover, write_folder
 from dlgn_keras.version import __version__
 
 
@@ -57,7 +58,8 @@ def save_to_preset(
             "`net` must not be quantised: a preset keeps float numbers. "
             f"Received: {net.name!r} in int8."
         )
-    folder = Path(folder).expanduser()
+    folder = expanded(folder, "folder")
+    recover(folder.parent)
     if folder.exists():
         empty = folder.is_dir() and not any(folder.iterdir())
         if not (empty or (overwrite and (folder / METADATA).is_file())):

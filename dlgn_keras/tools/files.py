@@ -1,11 +1,8 @@
-"""Write files and folders whole or not at all; report damaged ones in one line."""
+"""Write files whole or not at all; report damaged ones in one line."""
 
-import contextlib
 import json
 import os
-import shutil
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +30,30 @@ def remove_parts(folder: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def expanded(path: str | os.PathLike[str], argument: str) -> Path:
+    """Return a path with ~ expanded.
+
+    Raises:
+        ValueError: a ~ that no home folder stands for.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"`{argument}` must be a path; its ~ names no user's folder. "
+            f"Received: {argument}={os.fspath(path)!r}."
+        ) from None
+
+
+def check_size(path: Path, largest: int) -> None:
+    """Raise a ValueError if a file has more than so many bytes."""
+    size = path.stat().st_size
+    if size > largest:
+        raise ValueError(
+            f"{path} must have at most {largest:,} bytes. Received: {size:,}."
+        )
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     write_atomically(path, lambda part: part.write_text(text, "utf-8"))
@@ -43,52 +64,13 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a json file; damage is a ValueError that names it."""
+def read_json(path: Path, largest: int = 1 << 30) -> Any:
+    """Read a json file; damage, or more bytes, is a ValueError that names it."""
+    check_size(path, largest)
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}. Remove or replace it.") from None
-
-
-@contextlib.contextmanager
-def write_folder(folder: Path, replace: bool = True) -> Iterator[Path]:
-    """Yield an empty folder beside `folder`, and rename it to `folder` at the end.
-
-    An error inside leaves everything as it was.
-
-    Args:
-        folder: the folder to make; its parents are made too.
-        replace: whether a folder already there is replaced. If not it is kept, as
-            when another process was first.
-
-    Raises:
-        ValueError: no folder can be made there.
-    """
-    own = f".{folder.name}.{os.getpid()}-{threading.get_ident()}"
-    part, old = folder.with_name(f"{own}.part"), folder.with_name(f"{own}.old")
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-    except OSError as error:
-        raise ValueError(
-            f"`folder` must lie where one can write: {error.strerror}. "
-            f"Received: folder={str(folder)!r}."
-        ) from None
-    try:
-        yield part
-        if replace and folder.exists():
-            folder.rename(old)
-        try:
-            part.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            if replace or not folder.is_dir():
-                raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def make_folder(path: str | Path) -> Path:

@@ -11,6 +11,25 @@ def closest(name: Any, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+def printable(text: str) -> str:
+    r"""Return text that moves no cursor: what does not print is written as a code.
+
+    White space becomes a space, as each has a width and a direction of its own.
+
+    Example:
+        >>> printable("gone \x1b[2J\nnext")
+        'gone \\x1b[2J next'
+    """
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in text
+    )
+
+
+def one_line(error: Any) -> str:
+    """Return the text of an error, or of anything, as one line that prints."""
+    return " ".join(printable(str(error)).split())
+
+
 def check_choice(argument: str, value: Any, known: Iterable[str]) -> None:
     """Raise a ValueError unless `value` is one of the known names."""
     known = list(known)

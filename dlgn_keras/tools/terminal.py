@@ -20,7 +20,7 @@ def print_table(
         table.add_column(name, justify="left" if k in left else "right", no_wrap=k == 0)
     for row in rows:
         table.add_row(*row)
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)  # text is text
     console.print(table)
     if footer:
         console.print(footer, soft_wrap=True)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from dlgn_keras.tools.files import read_json, write_folder, write_text
+from dlgn_keras.tools.files import read_json, write_text
+from dlgn_keras.tools.folders import write_folder
 
 
 def names(folder):
