@@ -13,6 +13,7 @@ HEAD = """\
 
 Trained twins: the same skeleton, data and recipe, gated three ways. Each loads in one
 line, `dk.DLGN.from_preset("dlgn_fc_mnist")`, which compares every file with its sha256.
+The sha256 beside the files tells damage, not who published them.
 
 A name is `<variant>_<skeleton>_<data>`; `config.json` has the widths and all other
 options. The variants: `dnn`; `dgn`, gates trained together with the values (DLNPF);

@@ -29,6 +29,7 @@ from dlgn_keras.models.builder import (
     value_model,
 )
 from dlgn_keras.models.shallow import shallow_skeletons
+from dlgn_keras.models.sizes import count_weights
 from dlgn_keras.presets.load import register
 from dlgn_keras.skeletons import Skeleton, walk
 
@@ -324,4 +325,4 @@ class DLGN(_GatedPair):
 
 
 FAMILIES = {"dnn": DNN, "dgn": DGN, "dlgn": DLGN}
-register(*FAMILIES.values())
+register(count_weights, *FAMILIES.values())

@@ -1,26 +1,30 @@
-"""Download presets: over http by Keras' client, from the Hugging Face hub by its own.
+"""Download presets: over http, or from the Hugging Face hub by its own client.
 
-A download fills a folder of its own, every file is compared with the sha256 in the
+No file may be larger than its limit, and no server stays silent for long. A download
+fills a folder of its own, every file is compared with the sha256 in the
 metadata, and the folder is then renamed into the cache: every folder in the cache is
 whole, however many processes download at once.
 """
 
-import contextlib
 import os
 import re
-import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import keras
-
-from dlgn_keras.presets.files import KNOWN, METADATA, check_files, read_metadata
+from dlgn_keras.presets.files import (
+    KNOWN,
+    LIMITS,
+    METADATA,
+    check_files,
+    read_metadata,
+)
 from dlgn_keras.presets.files import sha256 as file_sha256
 from dlgn_keras.tools.files import expanded
-from dlgn_keras.tools.folders import write_folder
-from dlgn_keras.tools.internet import reachable
+from dlgn_keras.tools.folders import recover, write_folder
+from dlgn_keras.tools.internet import SILENCE, download, reachable
+from dlgn_keras.tools.messages import one_line, printable
 
 HUB = re.compile(r"hf://([\w-][\w.-]*/[\w-][\w.-]*)(?:@([\w-][\w./-]*))?")
 PIN = re.compile(r"sha256=([0-9a-f]{64})")
@@ -77,6 +81,7 @@ def _from_url(url: str, pin: str | None) -> Path:
     name = re.sub(r"[^a-z0-9_]", "_", urlsplit(url).path.rpartition("/")[2].lower())
     key = sha256(f"{url}#{pin}".encode()).hexdigest()[:16]
     folder = cache_folder() / f"{name[:64]}-{key}"
+    recover(folder.parent)
     if folder.is_dir():
         return folder
     _check_network(url)
@@ -105,20 +110,17 @@ def _check_network(address: str) -> None:
 
 
 def _get(url: str, folder: Path, digest: str | None) -> None:
-    """Download one file into a folder; Keras compares its sha256."""
+    """Download one file into a folder and compare its sha256."""
+    path = folder / url.rpartition("/")[2]
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # its progress bar
-            keras.utils.get_file(
-                urlsplit(url).path.rpartition("/")[2],
-                url,
-                file_hash=digest,
-                hash_algorithm="sha256",
-                cache_dir=str(folder),
-                cache_subdir="",
-            )
-    except Exception as error:  # get_file raises bare Exceptions
-        line = " ".join(str(error).split())
-        raise ValueError(f"Cannot fetch {url}: {line}") from None
+        download(url, path, LIMITS[path.name])
+    except Exception as error:  # the http library's, the disk's
+        raise ValueError(one_line(f"Cannot fetch {url}: {error}.")) from None
+    found = file_sha256(path)
+    if digest and found != digest:
+        raise ValueError(
+            f"Cannot fetch {printable(url)}: its sha256 is {found}, not {digest}."
+        )
 
 
 def import_hub(address: str) -> Any:
@@ -148,6 +150,8 @@ def _from_hub(address: str) -> Path:
     repository, revision = hub_address(address)
     hub = import_hub(address)
     try:
+        if not offline():
+            _check_sizes(hub, repository, revision)
         return Path(
             hub.snapshot_download(
                 repository,
@@ -156,6 +160,26 @@ def _from_hub(address: str) -> Path:
                 local_files_only=offline(),
             )
         )
-    except (hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError) as error:
-        line = " ".join(str(error).split())
-        raise FileNotFoundError(f"Cannot fetch {address!r}: {line}") from None
+    except ValueError:
+        raise
+    except Exception as error:  # the client's, its http library's, the disk's
+        raise FileNotFoundError(
+            f"Cannot fetch {address!r}: {one_line(error)}"
+        ) from None
+
+
+def _check_sizes(hub: Any, repository: str, revision: str | None) -> None:
+    """Refuse files that are too large before any is fetched."""
+    try:
+        files = hub.HfApi().model_info(
+            repository, revision=revision, files_metadata=True, timeout=SILENCE
+        )
+    except Exception:  # without a network the client's own cache may serve
+        return
+    for file in files.siblings:
+        limit = LIMITS.get(file.rfilename)
+        if limit is not None and (file.size or 0) > limit:
+            raise ValueError(
+                f"hf://{repository}: {file.rfilename} must have at most {limit:,} "
+                f"bytes. Received: {file.size:,}."
+            )

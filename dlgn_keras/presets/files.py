@@ -24,7 +24,7 @@ FORMAT = 1
 LIMITS = {METADATA: 4 << 20, CONFIG: 4 << 20, CARD: 4 << 20} | {
     RUNS: 64 << 20,
     PICTURE: 64 << 20,
-    GOLDEN: 1 << 30,
+    GOLDEN: 256 << 20,
     WEIGHTS: 4 << 30,
 }
 # What is read of metadata.json; further fields may be of any type.

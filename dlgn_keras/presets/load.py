@@ -6,7 +6,8 @@ stages and Keras' own initializers, nothing else.
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,17 @@ import keras
 
 from dlgn_keras.data import class_names
 from dlgn_keras.presets import weights
-from dlgn_keras.presets.files import CONFIG, WEIGHTS, check_files
+from dlgn_keras.presets.files import CONFIG, LIMITS, WEIGHTS, check_files
 from dlgn_keras.presets.find import NAME, find
 from dlgn_keras.skeletons import check_input_shape
 from dlgn_keras.tools.files import read_json
-from dlgn_keras.tools.messages import check_count, closest
+from dlgn_keras.tools.messages import check_count, closest, one_line
 
-# The classes a config may name; `models`, which stands above, registers them.
+# The classes a config may name, and a function that counts the weights of a class and
+# a config; `models`, which stands above, registers them.
 CLASSES: dict[str, Any] = {}
+COUNTS: dict[str, Callable[[Any, dict[str, Any]], int]] = {}
+MAX_STAGES = 5_000
 PARTS = ("gating_network", "value_network")
 MODULE = "keras.initializers"
 INITIALIZERS = {
@@ -33,9 +37,10 @@ INITIALIZERS = {
 }
 
 
-def register(*classes: type) -> None:
-    """Let presets hold models of these classes."""
+def register(count: Callable[[Any, dict[str, Any]], int], *classes: type) -> None:
+    """Let presets hold models of these classes, whose weights `count` counts."""
     CLASSES.update({cls.__name__: cls for cls in classes})
+    COUNTS.update({cls.__name__: count for cls in classes})
 
 
 def from_preset(
@@ -52,8 +57,11 @@ def from_preset(
 ) -> Any:
     """Return the model of a preset: raw inputs in, logits out.
 
-    Every load first compares every file with its sha256. Nothing is unpickled, and
-    a config can name this library's families only.
+    Every load first compares every file with its sha256, and the number of weights
+    that config.json asks for with those in the file. Nothing is unpickled, and a
+    config can name this library's families only. A sha256 beside its file tells
+    damage, not who wrote it: load presets of people you trust, or pin an address by
+    #sha256=.
 
     Args:
         preset: a name of `dk.presets()`, a folder, https://... or
@@ -97,6 +105,7 @@ def from_preset(
     if not isinstance(own_name, str) or not NAME.fullmatch(own_name):
         own_name = folder.name
     config = folder / CONFIG
+    check_weights(config, weights.count_numbers(folder / WEIGHTS))
     changes: dict[str, Any] = {"name": own_name if name is None else name}
     if input_shape is not None:
         changes["input_shape"] = _other_size(config, input_shape)
@@ -107,7 +116,7 @@ def from_preset(
             f"Received: preset={str(preset)!r}, a {type(net).__name__}'s."
         )
     if load_weights:
-        weights.load_weights(net, folder / WEIGHTS)
+        weights.read_weights(net, folder / WEIGHTS)
     data = metadata.get("data", {})
     if num_classes in (None, net.num_classes):
         names = data.get("class_names") or _names_of(data.get("name"))
@@ -167,6 +176,41 @@ def with_new_head(source: Any, target: Any) -> Any:
     return target
 
 
+def check_weights(path: Path, stored: int) -> None:
+    """Raise a ValueError unless a config.json asks for as many weights as are stored.
+
+    Nothing is built: a config of a few bytes can ask for any amount of memory.
+    """
+    cls, arguments = read_config(path)
+    with _describing(path, cls):
+        stages = _count_stages(arguments["skeleton"])
+        if stages > MAX_STAGES:
+            raise ValueError(f"at most {MAX_STAGES:,} stages. Received: {stages:,}")
+        wanted = COUNTS[cls.__name__](cls, arguments)
+    if wanted != stored:
+        raise ValueError(
+            f"{path} must ask for the {stored:,} numbers that {WEIGHTS} holds. "
+            f"Received: a {cls.__name__} of {wanted:,}."
+        )
+
+
+def _count_stages(config: Any) -> int:
+    """Return how many dictionaries with a kind a skeleton's config holds."""
+    inner = config.values() if isinstance(config, dict) else config
+    nested = [part for part in inner if isinstance(part, dict | list)]
+    return ("kind" in config) + sum(map(_count_stages, nested))
+
+
+@contextmanager
+def _describing(path: Path, cls: type) -> Iterator[None]:
+    """Tell any error of a model's making as one of its config.json."""
+    try:
+        yield
+    except Exception as error:  # Keras and its backends raise errors of many kinds
+        line = one_line(error)[:300]
+        raise ValueError(f"{path} describes no {cls.__name__}: {line}") from None
+
+
 def build(path: Path, dtype: Any = None, **changes: Any) -> Any:
     """Return the untrained model of a config.json, some arguments changed."""
     cls, arguments = read_config(path)
@@ -174,9 +218,8 @@ def build(path: Path, dtype: Any = None, **changes: Any) -> Any:
     try:
         if dtype is not None:
             keras.config.set_dtype_policy(dtype)
-        return cls.from_config({**arguments, **changes})
-    except (TypeError, KeyError, AttributeError, RecursionError, ValueError) as error:
-        raise ValueError(f"{path} describes no {cls.__name__}: {error}") from None
+        with _describing(path, cls):
+            return cls.from_config({**arguments, **changes})
     finally:
         keras.config.set_dtype_policy(policy)
 
@@ -187,7 +230,7 @@ def read_config(path: Path) -> tuple[Any, dict[str, Any]]:
     Raises:
         ValueError: damaged json, an unknown class or argument.
     """
-    config = read_json(path)
+    config = read_json(path, LIMITS[CONFIG])
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
         raise ValueError(f"{path} must hold `class_name` and `config` of a model.")
     name = config.get("class_name")

@@ -24,6 +24,7 @@ from dlgn_keras.presets.find import find
 from dlgn_keras.presets.verify import verify
 from dlgn_keras.tools.files import expanded
 from dlgn_keras.tools.folders import recover, write_folder
+from dlgn_keras.tools.messages import one_line
 
 
 class Pushed(NamedTuple):
@@ -139,8 +140,7 @@ def _to_hub(
                 commit_message=f"Preset {_name(folder)}",
             )
         except Exception as error:  # the client's, its http library's, the disk's
-            line = " ".join(str(error).split())
-            raise ValueError(f"Cannot push to {where}: {line}") from None
+            raise ValueError(f"Cannot push to {where}: {one_line(error)}") from None
     pin = sha256(folder / METADATA)
     address = f"{where}@{commit.oid}#sha256={pin}"
     check_files(fetch(address))

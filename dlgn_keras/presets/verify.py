@@ -3,6 +3,7 @@
 golden.npz holds a few raw inputs and the logits the stored weights give for them.
 """
 
+import math
 import os
 import zipfile
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlgn_keras.data import Dataset
-from dlgn_keras.presets.files import GOLDEN, check_files
+from dlgn_keras.presets.files import GOLDEN, LIMITS, check_files
 from dlgn_keras.presets.find import find
 from dlgn_keras.presets.load import from_preset
+from dlgn_keras.tools.messages import one_line
 
 NUMBER = 8
 TOLERANCE = 1e-3
@@ -119,16 +121,36 @@ def save_golden(net: Any, inputs: Any, path: Path) -> None:
 
 
 def read_golden(path: Path) -> Golden:
-    """Read golden.npz without unpickling.
+    """Read golden.npz without unpickling; its arrays are checked before they are read.
 
     Raises:
         ValueError: a damaged file, or one of another kind.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return Golden(stored["inputs"], stored["logits"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no whole golden file: {error}.") from None
+        with zipfile.ZipFile(path) as archive:
+            golden = Golden(*(_read_array(archive, name) for name in Golden._fields))
+            if not 1 <= len(golden.inputs) == len(golden.logits):
+                raise ValueError("inputs and logits must be of as many examples")
+            return golden
+    except Exception as error:  # zip, zlib and NumPy raise errors of many kinds
+        line = one_line(error)[:200]
+        raise ValueError(f"{path} is no whole golden file: {line}.") from None
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """Return an array of numbers, if it is as large as its header says."""
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as file:
+        version = np.lib.format.read_magic(file)
+        header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+        shape, _, dtype = header(file)
+        size = math.prod(shape) * dtype.itemsize
+        if dtype.kind not in "fiub" or not shape:
+            raise ValueError(f"{name} must be numbers (n, ...), not {dtype} {shape}")
+        if size > LIMITS[GOLDEN] or file.tell() + size != info.file_size:
+            raise ValueError(f"{name} must hold {size:,} bytes, not {info.file_size:,}")
+    with archive.open(info) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def golden_error(net: Any, golden: Golden) -> float:
@@ -137,8 +159,11 @@ def golden_error(net: Any, golden: Golden) -> float:
     The scale is the largest absolute golden logit. Above 1e-3 something differs:
     weights, preprocessing, or what a backend computes.
     """
+    if golden.inputs.shape[1:] != net.input_shape[1:]:
+        return float("inf")
     logits = net.predict(golden.inputs, verbose=0)
     if logits.shape != golden.logits.shape:
         return float("inf")
     deviation = np.abs(logits - golden.logits).max()
-    return float(deviation / np.abs(golden.logits).max())
+    scale = np.abs(golden.logits).max()
+    return float(deviation / scale) if scale else float(deviation)

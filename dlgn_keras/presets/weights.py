@@ -11,7 +11,7 @@ import h5py
 import keras
 import numpy as np
 
-from dlgn_keras.tools.messages import check_choice
+from dlgn_keras.tools.messages import check_choice, one_line
 
 DTYPES = ("float16", "float32")
 
@@ -60,37 +60,69 @@ def load_weights(net: keras.Model, path: Path) -> None:
         ValueError: a file that is not whole, that points outside itself, or that
             does not fit the model.
     """
-    size = sum(int(np.prod(variable.shape)) for variable in net.variables)
-    try:
-        with h5py.File(path, "r") as file:
-            stored = sum(int(dataset.size) for dataset in _datasets(file, path))
-    except (OSError, RecursionError) as error:
-        raise ValueError(f"{path} is no whole HDF5 file: {error}.") from None
+    size, stored = net.count_params(), count_numbers(path)
     if stored != size:
         raise ValueError(
             f"{path} must hold the {size} numbers of {net.name!r}. "
             f"Received: {stored} numbers."
         )
+    read_weights(net, path)
+
+
+def read_weights(net: keras.Model, path: Path) -> None:
+    """Load a weight file that `count_numbers` let pass into a model of its size."""
     try:
         net.load_weights(path)
-    except (ValueError, KeyError, OSError) as error:
-        line = " ".join(str(error).split())[:200]
+    except Exception as error:  # HDF5 raises errors of many kinds
+        line = one_line(error)[:200]
         raise ValueError(f"{path} does not fit {net.name!r}: {line}") from None
 
 
-def _datasets(group: h5py.Group, path: Path) -> Iterator[h5py.Dataset]:
-    """Yield every data set; links, virtual and external data lead elsewhere."""
-    for key in group:
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            raise ValueError(f"{path} must hold no links. Received: {key!r}.")
-        item = group[key]
-        if isinstance(item, h5py.Group):
-            yield from _datasets(item, path)
-        elif not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
-            raise ValueError(f"{path} must hold its own data. Received: {key!r}.")
-        elif item.dtype.kind not in "fiu":
-            raise ValueError(
-                f"{path} must hold numbers. Received: {key!r} of {item.dtype}."
-            )
-        else:
-            yield item
+class _Unusual(Exception):
+    """Something in a weight file that Keras does not write."""
+
+
+def count_numbers(path: Path) -> int:
+    """Return how many numbers a weight file holds; anything unusual is refused.
+
+    Raises:
+        ValueError: a file that is not whole, that points outside itself, that shares
+            parts, or that claims more numbers than it has bytes for.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            found = [(item.size, item.dtype.itemsize) for item in _datasets(file)]
+            if sum(size * width for size, width in found) > path.stat().st_size:
+                raise _Unusual("must hold its own data. Received: more than its bytes")
+            return int(sum(size for size, _ in found))
+    except _Unusual as error:
+        raise ValueError(f"{path} {error}.") from None
+    except Exception as error:  # HDF5 raises errors of many kinds
+        line = one_line(error)[:200]
+        raise ValueError(f"{path} is no whole HDF5 file: {line}.") from None
+
+
+def _datasets(file: h5py.File) -> Iterator[h5py.Dataset]:
+    """Yield every data set once; links, virtual and external data lead elsewhere."""
+    seen, waiting = {_address(file)}, [file]
+    while waiting:
+        group = waiting.pop()
+        for key in group:
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise _Unusual(f"must hold no links. Received: {key!r}")
+            item = group[key]
+            if _address(item) in seen:
+                raise _Unusual(f"must hold each part once. Received: {key!r} again")
+            seen.add(_address(item))
+            if isinstance(item, h5py.Group):
+                waiting.append(item)
+            elif not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
+                raise _Unusual(f"must hold its own data. Received: {key!r}")
+            elif item.dtype.kind not in "fiu":
+                raise _Unusual(f"must hold numbers. Received: {key!r} of {item.dtype}")
+            else:
+                yield item
+
+
+def _address(item: h5py.Group | h5py.Dataset) -> int:
+    return h5py.h5o.get_info(item.id).addr

@@ -6,6 +6,7 @@ to logits) is no part of a skeleton: every model adds it.
 
 import dataclasses
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,11 +110,12 @@ _ADDED = ("_gate", "_relu")
 
 def _check_names(skeleton: Any, names: list[Any]) -> None:
     for name in (skeleton, *names):
-        if not isinstance(name, str) or "/" in name:
+        if not isinstance(name, str) or "/" in name or not name.isprintable():
             raise ValueError(
-                f"Names must be text without a slash. Received: name={name!r}."
+                "Names must be text that prints, without a slash. "
+                f"Received: name={name!r}."
             )
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     taken = [n for n in names if n in _TAKEN or n.endswith(_ADDED)]
     if twice or taken:
         raise ValueError(

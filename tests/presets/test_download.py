@@ -1,7 +1,10 @@
 """Presets over the network: checked, whole or not at all, and quick to say no."""
 
+import contextlib
+import http.server
 import socket
 import sys
+import threading
 import time
 
 import forked
@@ -10,6 +13,7 @@ import pytest
 from dlgn_keras.presets import find, from_preset
 from dlgn_keras.presets.download import cache_folder
 from dlgn_keras.presets.files import METADATA, sha256
+from dlgn_keras.tools import internet
 
 
 def test_a_preset_comes_once_over_http_and_then_from_the_cache(server, home):
@@ -129,3 +133,93 @@ def test_the_hub_without_its_client_says_what_to_install(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match="pip install huggingface_hub"):
         find("hf://owner/repository")
+
+
+# -- servers made to harm ------------------------------------------------------
+
+
+def stalling(handler):
+    time.sleep(5)
+
+
+def dripping(handler):
+    for _ in range(50):
+        handler.wfile.write(b" ")
+        handler.wfile.flush()
+        time.sleep(0.1)
+
+
+def endless(handler):
+    while True:
+        handler.wfile.write(b" " * 10**6)
+
+
+@pytest.mark.parametrize("headers", [True, False])
+@pytest.mark.parametrize("harm", [stalling, dripping, endless])
+def test_no_server_is_waited_for_without_end(
+    harm, headers, home, originals, monkeypatch
+):
+    """`headers`: whether the answer gets as far as its body, without a length."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+        def do_HEAD(self):
+            self.send_response(200)
+            self.end_headers()
+
+        def do_GET(self):
+            if self.path.endswith(METADATA):
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write((originals["dgn"] / METADATA).read_bytes())
+                return
+            if headers:
+                self.send_response(200)
+                self.end_headers()
+            else:
+                self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Long: ")
+            with contextlib.suppress(OSError):
+                harm(self)
+
+    monkeypatch.setattr(internet, "SILENCE", 0.5)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.daemon_threads = True
+        threading.Thread(target=running.serve_forever, args=(0.05,)).start()
+        started = time.perf_counter()
+        with pytest.raises(ValueError, match=r"Cannot fetch .*/config\.json"):
+            find(f"http://127.0.0.1:{running.server_address[1]}/dgn_fc_tiny")
+        assert time.perf_counter() - started < 4
+        running.shutdown()
+    assert list(cache_folder().iterdir()) == []
+
+
+def test_a_slow_server_is_waited_for(home, originals, monkeypatch, server, tmp_path):
+    """The limits that end the others let an ordinary download pass."""
+    monkeypatch.setattr(internet, "SILENCE", 0.5)
+    internet.download(f"{server[0]}/dgn_fc_tiny/{METADATA}", tmp_path / "a", 10**5)
+    assert (tmp_path / "a").read_bytes() == (originals["dgn"] / METADATA).read_bytes()
+    with pytest.raises(ValueError, match="more than 100 bytes"):
+        internet.download(f"{server[0]}/dgn_fc_tiny/{METADATA}", tmp_path / "a", 100)
+
+
+KILLED = """
+import os, signal, sys
+from dlgn_keras.presets import download
+def killed(url, path, largest):
+    path.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+download.download = killed
+download.fetch(sys.argv[1])
+"""
+
+
+def test_what_a_killed_download_left_is_swept(server, home, tmp_path):
+    address = f"{server[0]}/dlgn_fc_tiny"
+    process = forked.start(KILLED, address, folder=tmp_path, KERAS_HOME=str(home))
+    assert process.wait() == forked.KILLED, process.errors()
+    (left,) = cache_folder().iterdir()
+    assert (left / METADATA).read_text() == "half"
+    folder = find(address)
+    assert list(cache_folder().iterdir()) == [folder]

@@ -84,6 +84,15 @@ class Hub:
     def create_repo(self, repo_id, *, private, exist_ok):
         self.asked.append(("create", repo_id, private, exist_ok))
 
+    def model_info(self, repo_id, *, revision, files_metadata, timeout):
+        assert files_metadata
+        folder = self.root / repo_id.replace("/", "--") / revision
+        sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+        if self.harm == "large":
+            sizes["model.weights.h5"] = 10**12
+        files = [types.SimpleNamespace(rfilename=k, size=v) for k, v in sizes.items()]
+        return types.SimpleNamespace(siblings=files)
+
     def upload_folder(self, *, repo_id, folder_path, revision, commit_message):
         self.asked.append(("upload", repo_id, revision, commit_message))
         if self.harm == "refused":
@@ -134,6 +143,10 @@ def test_what_arrives_damaged_or_not_at_all_is_told(hub, carded, monkeypatch):
     hub.harm = "damaged"
     with pytest.raises(ValueError, match="is damaged"):
         push(carded, "hf://me/tiny")
+    hub.harm, fetched = "large", hub.asked.count(("fetch", "me/big", "c0ffee"))
+    with pytest.raises(ValueError, match=r"hf://me/big: model.weights.h5 must have at"):
+        push(carded, "hf://me/big")
+    assert hub.asked.count(("fetch", "me/big", "c0ffee")) == fetched
     hub.harm = "refused"
     with pytest.raises(ValueError, match="Cannot push to hf://me/tiny: 401 Client Err"):
         push(carded, "hf://me/tiny@draft")
@@ -179,6 +192,8 @@ def test_the_real_client_has_the_functions_that_are_faked():
         "assert {'repo_id', 'folder_path', 'revision', 'commit_message'} <= set(up)\n"
         "make = inspect.signature(h.HfApi.create_repo).parameters\n"
         "assert {'repo_id', 'private', 'exist_ok'} <= set(make)\n"
+        "info = inspect.signature(h.HfApi.model_info).parameters\n"
+        "assert {'revision', 'files_metadata', 'timeout'} <= set(info)\n"
         "assert hasattr(h.CommitInfo, 'oid') or 'oid' in h.CommitInfo.__annotations__\n"
         "from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError\n"
         "assert issubclass(HfHubHTTPError, OSError)\n"

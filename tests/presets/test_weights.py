@@ -96,9 +96,23 @@ def _cycle(file, outside):
     file["layers/again"] = file["layers"]
 
 
-@pytest.mark.parametrize(
-    "tamper", [_soft, _external_link, _external_data, _virtual, _objects, _cycle]
-)
+def _shared(file, outside):
+    """Two ways to each of 40 groups: 2 ** 40 walks."""
+    group = file.create_group("g0")
+    for k in range(1, 40):
+        inner, group = group, file.create_group(f"g{k}")
+        group["a"] = group["b"] = inner
+
+
+def _claimed(file, outside):
+    """10 ** 10 numbers in no bytes: chunks that were never written."""
+    file.create_dataset("more", (10**5, 10**5), "f4", chunks=(1000, 1000))
+
+
+TAMPER = [_soft, _external_link, _external_data, _virtual, _objects, _cycle]
+
+
+@pytest.mark.parametrize("tamper", [*TAMPER, _shared, _claimed])
 def test_a_file_that_leads_elsewhere_is_refused(tamper, path, tmp_path):
     outside = tmp_path / "outside.h5"
     outside.write_bytes(bytes(64))
@@ -108,6 +122,24 @@ def test_a_file_that_leads_elsewhere_is_refused(tamper, path, tmp_path):
         tamper(file, outside)
     with pytest.raises(ValueError, match=r"must hold|no whole"):
         load_weights(net, path)
+
+
+def test_a_damaged_structure_is_a_value_error(path, rng):
+    """Any error but a ValueError ends the test; the untouched file loads."""
+    net = tiny.build("dnn", "fc")
+    save_weights(net, path, "float32")
+    whole, refused = path.read_bytes(), 0
+    load_weights(net, path)
+    for _ in range(60):
+        torn = bytearray(whole)
+        for place in rng.integers(len(torn), size=rng.integers(1, 20)):
+            torn[place] = rng.integers(256)
+        path.write_bytes(torn)
+        try:
+            load_weights(net, path)
+        except ValueError:
+            refused += 1
+    assert 10 < refused < 60
 
 
 def test_a_file_that_is_no_hdf5_is_refused(path):
