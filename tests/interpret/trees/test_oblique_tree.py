@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from trees import planes
+from interpret.trees import planes
 
 import dlgn_keras as dk
 from dlgn_keras import data

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from trees import planes
+from interpret.trees import planes
 
 from dlgn_keras import data
 from dlgn_keras.interpret import discontinuities

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from interpret.trees import planes
 from scipy.sparse.csgraph import connected_components
-from trees import planes
 
 from dlgn_keras import interpret
 from dlgn_keras.data import ObliqueTree
