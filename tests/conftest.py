@@ -4,6 +4,7 @@ The backend is KERAS_BACKEND's, one per process; `python tests/matrix.py` runs a
 """
 
 import atexit
+import gc
 import importlib.util
 import os
 import shutil
@@ -15,8 +16,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tests compile many tiny programs once: cheaper without XLA's later passes.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if importlib.util.find_spec("jaxlib") and version("jaxlib").startswith("0.10."):
-    # A quarter off; said to known versions alone, as others may stop at a strange flag.
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+    # A third off; said to known versions alone, as others may stop at a strange flag.
+    flags = ("use_fusion_emitters=false", "parallel_codegen_split_count=1")
+    flags += ("enable_concurrency_optimized_scheduler=false",)
+    os.environ.setdefault("XLA_FLAGS", " ".join(f"--xla_cpu_{flag}" for flag in flags))
 # And often the same ones, in the processes they start too: compiled once a run.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     programs = tempfile.mkdtemp(prefix="compiled-")
@@ -79,6 +82,12 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if id(item) in kept]
+
+
+def pytest_collection_finish():
+    """Search what the imports made for garbage no more, and the rest less often."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_configure(config):

@@ -28,6 +28,7 @@ KEEP_EVERY_PROGRAM = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
 }
+THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 # What is per backend: layers, models, contributions, gradients, features, training.
 # Each backend runs every test of these, and its part of every test's cases.
 EVERY = (
@@ -66,20 +67,19 @@ ALONE = {
     "torch": ("models/test_onnx.py",),
 }
 # Of the cases, by how soon a backend is done with one: JAX compiles eager calls too.
-SHARES = {"tensorflow": 2, "jax": 1, "torch": 3}
-# Whole runs, which promise equal bits on this one, and documents.
-RUNS = (
-    "experiments",
-    "test_cli.py",
-    "test_docs.py",
-    "test_doctests.py",
-    "test_notebooks.py",
-    "test_readme.py",
-    "test_tuning.py",
-    "tuning",
-)
-# Each of these two runs once, on the first backend there is.
-RUNS_ON = ("jax", "tensorflow", "torch")
+SHARES = {"tensorflow": 1, "jax": 1, "torch": 4}
+# Whole runs, which promise equal bits on JAX, and documents.
+ONCE = {
+    "runs": ("experiments", "test_cli.py", "test_tuning.py", "tuning"),
+    "documents": (
+        "test_docs.py",
+        "test_doctests.py",
+        "test_notebooks.py",
+        "test_readme.py",
+    ),
+}
+# Each of these runs once, on the first backend there is.
+ONCE_ON = ("jax", "tensorflow", "torch")
 REST_ON = ("torch", "tensorflow", "jax")
 
 
@@ -113,14 +113,18 @@ def jobs(backends, arguments):
         parts.append((backend, backend, [*files, part, *arguments]))
         start = end
     alone = {name for names in ALONE.values() for name in names}
-    elsewhere = [f"--ignore={path}" for path in under_tests((*EVERY, *alone, *RUNS))]
-    rest_on, runs_on = (
+    once = [path for paths in ONCE.values() for path in paths]
+    elsewhere = [f"--ignore={path}" for path in under_tests((*EVERY, *alone, *once))]
+    rest_on, once_on = (
         next(backend for backend in order if backend in backends)
-        for order in (REST_ON, RUNS_ON)
+        for order in (REST_ON, ONCE_ON)
     )
     rest = ("rest", rest_on, [*elsewhere, *arguments])
-    runs = ("runs", runs_on, [*under_tests(RUNS), *arguments])
-    return [rest, runs, *parts]
+    runs, documents = (
+        (name, once_on, [*under_tests(paths), *arguments])
+        for name, paths in ONCE.items()
+    )
+    return [rest, runs, *parts, documents]
 
 
 def under_tests(names):
@@ -178,7 +182,7 @@ def main(argv):
     with tempfile.TemporaryDirectory(prefix="compiled-") as programs:
         shared = {"JAX_COMPILATION_CACHE_DIR": programs, **KEEP_EVERY_PROGRAM}
         if threads:  # runs side by side share the cores
-            shared["OMP_NUM_THREADS"] = str(threads)
+            shared |= dict.fromkeys(THREADS, str(threads))
         with ThreadPoolExecutor(options.at_once) as pool:
             started = [
                 pool.submit(run, *job, shared) for job in jobs(backends, arguments)
