@@ -1,9 +1,10 @@
 """One backend's part of the cross-backend round; run by test_backends.py.
 
-    KERAS_BACKEND=jax python tests/backend_round.py FOLDER tensorflow,jax,torch
+    KERAS_BACKEND=jax python tests/backend_round.py FOLDER tensorflow,jax,torch [all]
 
-Writes a model of every family and skeleton kind with its logits, waits until the
-others have written theirs, loads those, and writes down how far the logits are.
+Writes a model of every skeleton kind, of the families in turn (with `all`, of each),
+with its logits, waits until the others have written theirs, loads those, and writes
+down how far the logits are.
 """
 
 import json
@@ -27,19 +28,26 @@ MODES = ("soft", "hard", "straight_through")
 LONGEST_WAIT = 300  # seconds
 
 
-def write(folder):
-    """Models, inputs and logits; the same weights on no two backends."""
+def models(every):
+    """(number of the kind, kind, family) of each model."""
     for number, kind in enumerate(KINDS):
-        for family in tiny.FAMILIES:
-            options = {"preprocessing": dk.data.Preprocessing(0.5, 0.25)}
-            if family != "dnn":
-                options["gate"] = MODES[number % 3]
-                options["value_input"] = tiny.value_input(kind, number)
-            net = tiny.build(family, tiny.wider(kind), **options)
-            x = 3 * tiny.examples(np.random.default_rng(number), kind, 4)
-            net.save(folder / f"{family}_{kind}.keras")
-            logits = tiny.forward(net, x)
-            np.savez(folder / f"{family}_{kind}.npz", x=x, logits=logits)
+        for turn, family in enumerate(tiny.FAMILIES):
+            if every or number % len(tiny.FAMILIES) == turn:
+                yield number, kind, family
+
+
+def write(folder, every):
+    """Models, inputs and logits; the same weights on no two backends."""
+    for number, kind, family in models(every):
+        options = {"preprocessing": dk.data.Preprocessing(0.5, 0.25)}
+        if family != "dnn":
+            options["gate"] = MODES[(number + number // 3) % 3]
+            options["value_input"] = tiny.value_input(kind, number)
+        net = tiny.build(family, tiny.wider(kind), **options)
+        x = 3 * tiny.examples(np.random.default_rng(number), kind, 4)
+        net.save(folder / f"{family}_{kind}.keras")
+        logits = tiny.forward(net, x)
+        np.savez(folder / f"{family}_{kind}.npz", x=x, logits=logits)
     model = foreign.build("everything")
     x = foreign.examples(np.random.default_rng(0), model)
     twin = dk.disentangle(model)
@@ -69,14 +77,14 @@ def wait_for(path):
         time.sleep(0.2)
 
 
-def main(folder, backends):
+def main(folder, backends, every):
     backend = keras.backend.backend()
     if backend == "torch":
         keras.config.set_image_data_format("channels_first")
     keras.utils.set_random_seed(backends.index(backend))
     ours = folder / backend
     ours.mkdir()
-    write(ours)
+    write(ours, every)
     for other in backends:
         if other == backend:
             continue
@@ -87,4 +95,4 @@ def main(folder, backends):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2].split(","))
+    main(Path(sys.argv[1]), sys.argv[2].split(","), sys.argv[3:] == ["all"])

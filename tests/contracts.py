@@ -154,19 +154,25 @@ def check_saving(layer, inputs, folder):
 
 
 def check_fit(layer_cls, init_kwargs, inputs, rng):
-    """One step moves every trainable weight, and a frozen layer not at all."""
-    for trainable in (True, False):
-        layer = layer_cls(**init_kwargs, trainable=trainable)
-        symbols = [keras.Input(x.shape[1:]) for x in inputs]
-        y = layer(as_call(symbols))
-        head = keras.layers.Dense(1, name="head")  # something that always learns
-        y = head(keras.layers.Flatten(data_format="channels_last")(y))
-        model = keras.Model(as_call(symbols), y)
-        model.compile("sgd", "mse", run_eagerly=EAGERLY)
-        before = values(layer.weights)
-        model.fit(as_call(inputs), rng.normal(size=(len(inputs[0]), 1)), verbose=0)
-        expected = set(before) if trainable else set()
-        assert moved(before, values(layer.weights)) == expected, f"{trainable=}"
+    """One step moves every trainable weight, and a frozen layer's not at all.
+
+    A layer of each kind side by side in one model: compiled once.
+    """
+    trained, frozen = (layer_cls(**init_kwargs, trainable=t) for t in (True, False))
+    symbols = [keras.Input(x.shape[1:]) for x in inputs]
+    last = {"data_format": "channels_last"}
+    parts = [
+        keras.layers.Flatten(**last)(layer(as_call(symbols)))
+        for layer in (trained, frozen)
+    ]
+    head = keras.layers.Dense(1, name="head")  # something that always learns
+    y = head(keras.layers.Concatenate()(parts))
+    model = keras.Model(as_call(symbols), y)
+    model.compile("sgd", "mse", run_eagerly=EAGERLY)
+    before = [values(layer.weights) for layer in (trained, frozen)]
+    model.fit(as_call(inputs), rng.normal(size=(len(inputs[0]), 1)), verbose=0)
+    assert moved(before[0], values(trained.weights)) == set(before[0])
+    assert not moved(before[1], values(frozen.weights))
 
 
 def check_mixed_precision(layer, inputs):

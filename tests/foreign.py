@@ -130,6 +130,7 @@ def examples(rng, model, number=4):
 
 
 def flip(network):
-    """Turn the sign of one kernel of a network: its gates or values all change."""
+    """Turn the sign of one kernel of a network, and return it: all it feeds changes."""
     kernel = next(w for w in network.weights if "kernel" in w.path)
     kernel.assign(-0.9 * np.asarray(keras.ops.convert_to_numpy(kernel)))
+    return kernel

@@ -10,16 +10,20 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny
-from backend_round import KINDS
+from backend_round import models
 
 BACKENDS = [b for b in ("tensorflow", "jax", "torch") if importlib.util.find_spec(b)]
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Run one process per installed backend, side by side; the folder of reports."""
+@pytest.fixture(
+    scope="module", params=["few", pytest.param("all", marks=pytest.mark.slow)]
+)
+def reports(request, tmp_path_factory):
+    """Run one process per installed backend, side by side.
+
+    The folder of reports, and how many models each is about.
+    """
     folder = tmp_path_factory.mktemp("round")
     root = str(HERE.parent)
     processes = {}
@@ -34,7 +38,10 @@ def folder(tmp_path_factory):
         command = [sys.executable, HERE / "backend_round.py", folder]
         with (folder / f"{backend}.log").open("w") as log:
             processes[backend] = subprocess.Popen(
-                [*command, ",".join(BACKENDS)], env=environment, stdout=log, stderr=log
+                [*command, ",".join(BACKENDS), request.param],
+                env=environment,
+                stdout=log,
+                stderr=log,
             )
     while any(p.poll() is None for p in processes.values()):
         if any(p.poll() for p in processes.values()):  # one failed: do not wait on
@@ -44,18 +51,23 @@ def folder(tmp_path_factory):
     failed = {b: p.returncode for b, p in processes.items() if p.returncode}
     logs = "\n".join((folder / f"{b}.log").read_text()[-3000:] for b in failed)
     assert not failed, f"{failed}\n{logs}"
-    return folder
+    return folder, len(list(models(request.param == "all")))
 
 
 @pytest.mark.parametrize(
     ("writer", "reader"), list(itertools.permutations(BACKENDS, 2))
 )
 def test_a_model_saved_under_one_backend_has_equal_logits_under_another(
-    writer, reader, folder
+    writer, reader, reports
 ):
-    """Within 1e-5 of the logits' scale, for every family and skeleton kind."""
+    """Within 1e-5 of the logits' scale.
+
+    For every skeleton kind, of one family each; `-m slow` for all families of each,
+    whose logits test_families.py holds to NumPy.
+    """
+    folder, number = reports
     report = json.loads((folder / f"{writer}_under_{reader}.json").read_text())
-    assert len(report) == len(tiny.FAMILIES) * len(KINDS) + 1  # and a Keras model's
+    assert len(report) == number + 1  # and a Keras model's twin
     far = {name: right for name, (right, _) in report.items() if right > 1e-5}
     assert not far
     unseen = {name: wrong for name, (_, wrong) in report.items() if wrong < 1e-4}

@@ -8,6 +8,7 @@ import numpy as np
 import oracle
 import pytest
 import tiny
+from contracts import EAGERLY
 from kernels import by_paths
 from tolerances import assert_close, distance
 
@@ -84,7 +85,8 @@ def test_random_features_estimate_the_kernel(field, rng):
 def test_models_train_save_and_load(field, family, rng, tmp_path):
     net = build(family, field)
     x = tiny.examples(rng, tiny.FIELDS[field], 4)
-    net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    net.compile("sgd", loss, run_eagerly=EAGERLY)
     net.fit(x, np.arange(4) % 2, epochs=1, verbose=0)
     net.save(tmp_path / "net.keras")
     again = keras.models.load_model(tmp_path / "net.keras")

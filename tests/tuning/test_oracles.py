@@ -89,11 +89,18 @@ def test_keras_tuners_own_grid_does_not_go_on(tmp_path):
     assert len(bowl.drive(bowl.oracle(tmp_path))) == bowl.POINTS - 3
 
 
-def test_the_grid_has_keras_tuners_points_in_its_order(tmp_path):
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"depth": [2], "beta": {"min": 1.0, "max": 9.0}},
+        {"batch_norm": [True, False]},
+    ],
+    ids=["range", "switch"],
+)
+def test_the_grid_has_keras_tuners_points_in_its_order(more, tmp_path):
     class Bare(oracles.Lasting, keras_tuner.oracles.GridSearchOracle):
         pass
 
-    more = {"beta": {"min": 1.0, "max": 9.0}, "batch_norm": [True, False]}
     made = bowl.oracle(tmp_path / "ours", space={**bowl.SPACE, **more})
     theirs = Bare(
         objective=made.objective,
@@ -108,6 +115,7 @@ def test_the_grid_has_keras_tuners_points_in_its_order(tmp_path):
         [trial.hyperparameters.values for trial in oracle.ended_trials()]
         for oracle in (made, theirs)
     ]
+    assert len(values[0]) > bowl.POINTS
     assert values[0] == values[1]
 
 
