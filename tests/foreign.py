@@ -97,6 +97,21 @@ def sequence(shape=(9, 2)):
     )
 
 
+def cancelling(shape=(2,)):
+    """`(1e4 z0 + z1) - 1e4 z0` and 0: float32 loses the z1 of a large z0."""
+    parts = [keras.Input(shape), layers.Flatten(data_format="channels_last")]
+    parts += [layers.Dense(2, activation="relu"), layers.Dense(2, name="logits")]
+    model = keras.Sequential(parts)
+    cancel(model)
+    return model
+
+
+def cancel(model):
+    for kernel in (w for w in model.weights if w.path.endswith("kernel")):
+        last, first = [[1.0, 0.0], [-1.0, 0.0]], [[1e4, 1e4], [1.0, 0.0]]
+        kernel.assign(last if "logits" in kernel.path else first)
+
+
 def skeleton(kind):
     """A DNN of ours as nothing but a functional model, with its preprocessing."""
     dnn = tiny.build("dnn", kind, preprocessing=dk.data.Preprocessing(0.5, 0.25))

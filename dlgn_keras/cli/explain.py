@@ -106,8 +106,9 @@ def run(arguments: argparse.Namespace) -> None:
             "image": title,
             "target": int(found.target[i]),
             "logits": found.logits[i].tolist(),
-            "contributions": float(found.contributions[i].sum()),
+            "contributions": float(found.contributions[i].sum(dtype="float64")),
             "bias": float(found.bias[i]),
+            "residual": None if np.isnan(found.residual[i]) else found.residual[i],
             "caution": unlike[i],
         }
         for i, title in enumerate(titles)

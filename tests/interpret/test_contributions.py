@@ -289,6 +289,47 @@ def test_batches_change_nothing_and_the_value_input_is_named(rng):
     assert whole.target.tolist() == net.predict(x, verbose=0).argmax(1).tolist()
 
 
+def cancelling(kind):
+    if kind == "keras":
+        return dk.disentangle(foreign.cancelling())
+    options = {"gate": "hard"} if kind == "dlgn" else {}
+    skeleton = dk.skeletons.fc(1, 2).with_batch_norm(False)
+    net = dk.models.FAMILIES[kind](skeleton, (2,), 2, **options)
+    foreign.cancel(net)
+    return net
+
+
+@pytest.mark.parametrize("kind", ["dnn", "dlgn", "keras"])
+def test_what_rounding_leaves_over_is_measured_and_told(kind):
+    net = cancelling(kind)
+    small, even, lost, wrong = [1, 6], [0, 6], [1e4, 3], [1e4, 6]
+
+    def told(*rows):
+        with warnings.catch_warnings(record=True) as lines:
+            warnings.simplefilter("always")
+            found = interpret.explain(net, np.array(rows, "float32"), 0)
+        return found, [str(line.message) for line in lines]
+
+    found, lines = told(small)  # a single example is always measured
+    assert found.residual.tolist() == [0.0]
+    assert not lines
+    found, lines = told(small, even)
+    assert np.isnan(found.residual).sum() == 1
+    assert not lines
+    # 1e8 + 6 is 1e8 + 8 in float32: the logit is 8, the contribution 6.
+    found, lines = told(wrong)
+    assert found.logits[0, 0] == 8
+    assert found.contributions[0].tolist() == [0, 6]
+    assert found.residual.tolist() == [2.0]
+    assert found.missed().tolist() == [0.25]
+    assert "+ residual 2" in repr(found)
+    assert "miss the logit in 1 of 1 examples, by up to 25%" in lines[0]
+    # Where one is off, all are measured. 1e8 + 3 is 1e8.
+    found, lines = told(small, wrong, lost)
+    assert found.residual.tolist() == [0.0, 2.0, -3.0]
+    assert "in 2 of 3 examples" in lines[0]
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [

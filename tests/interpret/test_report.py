@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import warnings
 import re
 import shutil
 import subprocess
@@ -328,3 +329,17 @@ def test_the_page_of_a_keras_models_twin_has_no_paths_and_the_top_gates(rng, tmp
     unit = np.unravel_index(np.abs(made[largest][0]).argmax(), made[largest].shape[1:])
     shown = [im["alt"] for im in read.images if im["alt"].startswith("Local filter")]
     assert f"gate {largest} {','.join(map(str, unit))}:" in shown[0]
+
+
+def test_the_page_prints_the_residual_and_what_it_means(tmp_path):
+    twin = dk.disentangle(foreign.cancelling((1, 2, 1)))
+    for value, told in ((1.0, False), (1e4, True)):
+        x = np.array([value, 6.0], "float32").reshape(1, 1, 2, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore" if told else "error")
+            page = interpret.report(twin, x, tmp_path / "page.html", target=0)
+        text = page.read_text("utf-8")
+        assert "but for a residual of" in text
+        assert ("rounding shows" in text) == told
+        residual = Reader(text).data["numbers"]["0/DGN"]["residual"]
+        assert residual == (2.0 if told else 0.0)

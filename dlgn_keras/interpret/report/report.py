@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dlgn_keras.interpret.contributions import (
+    TOLERANCE,
     Explanation,
     Model,
     check_net,
@@ -179,8 +180,9 @@ def _intro(net: Model, found: Explanation) -> list[str]:
         kind += " made of a Keras model"
     intro = [
         f"{kind}: {sites}.",
-        "Every number here is exact: at the gates of an image the value network is an "
-        "affine map, so contributions and bias add up to the logit.",
+        "Every number here is exact but for rounding: at the gates of an image the "
+        "value network is an affine map, so contributions and bias add up to the "
+        "logit. A residual is what rounding leaves where much cancels.",
     ]
     if found.value_input == "ones":
         intro.append(
@@ -210,14 +212,18 @@ def _sums(i: int, answers: dict, names: list[str], data: dict) -> list[dict]:
     found = []
     for label, answer in answers.items():
         target = int(answer.target[i])
+        residual = float(answer.residual[i])
         numbers = {
             "target": target,
             "logit": float(answer.logits[i, target]),
-            "contributions": float(answer.contributions[i].sum()),
+            "contributions": float(answer.contributions[i].sum(dtype="float64")),
             "bias": float(answer.bias[i]),
+            "residual": None if residual != residual else residual,
         }
         data["numbers"][f"{i}/{label}"] = numbers
-        found.append({**numbers, "label": label, "name": names[target]})
+        missed = bool(answer.missed()[i] > TOLERANCE)
+        about = {"label": label, "name": names[target], "missed": missed}
+        found.append({**numbers, **about})
     return found
 
 
