@@ -37,8 +37,9 @@ def statistics(x: Any) -> dict[str, np.ndarray]:
 def _of(x: np.ndarray) -> dict[str, np.ndarray]:
     rest = tuple(range(1, x.ndim))
     found = {"mean": x.mean(axis=rest), "deviation": x.std(axis=rest)}
-    if x.ndim > 2:
-        steps = [np.abs(np.diff(x, axis=axis)) for axis in rest[:-1]]
+    axes = [axis for axis in rest[:-1] if x.shape[axis] > 1]
+    if axes:
+        steps = [np.abs(np.diff(x, axis=axis)) for axis in axes]
         found["roughness"] = np.mean([step.mean(axis=rest) for step in steps], axis=0)
     return found
 

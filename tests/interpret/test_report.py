@@ -3,11 +3,11 @@
 import base64
 import io
 import json
-import warnings
 import re
 import shutil
 import subprocess
 import sys
+import warnings
 from html.parser import HTMLParser
 
 import foreign
