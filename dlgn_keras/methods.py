@@ -11,7 +11,7 @@ def _explain(net: BaseModel, x: Any, target: Any = None, batch_size: int = 32) -
     Args:
         x: raw inputs (n, *input_shape).
         target: class to explain, one for all or one per example; the predicted
-            class if None.
+            class if None. Of a map, an entry such as (row, column, channel).
         batch_size: number of examples explained at a time.
     """
     from dlgn_keras.interpret import explain

@@ -118,6 +118,18 @@ def skeleton(kind):
     return dnn, keras.Model(dnn.inputs, dnn.outputs, name="plain")
 
 
+def segmentation(shape=(6, 6, 2)):
+    """Logits at every pixel: down, up, a skip connection, a softmax at the end."""
+    last = {"data_format": "channels_last"}
+    inputs = keras.Input(shape)
+    x = layers.Conv2D(3, 3, padding="same", activation="relu", **last)(inputs)
+    y = layers.MaxPooling2D(2, **last)(x)
+    y = layers.Conv2D(3, 3, padding="same", activation="relu", **last)(y)
+    x = layers.Concatenate()([x, layers.UpSampling2D(2, **last)(y)])
+    outputs = layers.Conv2D(4, 1, activation="softmax", name="classes", **last)(x)
+    return keras.Model(inputs, outputs, name="segmentation")
+
+
 MODELS = {"hub": hub, "everything": everything, "shared": shared, "sequence": sequence}
 
 

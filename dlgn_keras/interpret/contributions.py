@@ -4,6 +4,7 @@ At the gates of an input the value network is affine in its own input z,
 `logits = A(x) z + b(x)`. Its gradient is the row of A, whatever the model is made of.
 """
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -27,11 +28,12 @@ TINY = float(np.finfo("float32").tiny)
 class Explanation(NamedTuple):
     """`logits[i, target[i]] = contributions[i].sum() + bias[i]`, but for rounding.
 
-    logits: (n, num_classes) float32.
+    logits: (n, num_classes) float32; (n, *output_shape) of a model that ends in a map.
     contributions: (n, *input_shape) float32, `A(x) * z`: what each entry of the
         value network's input z adds to the logit at the gates of x.
     bias: (n,) float64, `b(x)`: what biases and batch norm shifts add.
-    target: (n,) int64, the class whose logit is explained.
+    target: (n,) int64, the class whose logit is explained; (n, axes of the output) in
+        a map, the entry.
     value_input: "input": z is the preprocessed image and contributions are of its
         pixels; "ones": z is all ones, entry i is the sum of the paths that start
         at place i, and x acts through the gates alone (see `gate_contributions`).
@@ -53,17 +55,29 @@ class Explanation(NamedTuple):
     def __repr__(self) -> str:
         """Return one line an example, ten at most."""
         lines = [
-            f"{i}: logit {self.logits[i, k]:.4g} of class {k} = contributions "
+            f"{i}: logit {self.logit(i):.4g} of {self.label(i)} = contributions "
             f"{self.contributions[i].sum(dtype='float64'):.4g} + bias "
             f"{self.bias[i]:.4g}{self._rest(i)}"
-            for i, k in enumerate(self.target[:10])
+            for i in range(min(10, len(self.target)))
         ]
         more = len(self.target) - len(lines)
         return "\n".join([*lines, f"... and {more} more"] if more > 0 else lines)
 
+    def logit(self, i: int) -> float:
+        """Return the logit of example i that is explained."""
+        return float(self.logits[(i, *np.atleast_1d(self.target[i]))])
+
+    def label(self, i: int, class_names: Any = None) -> str:
+        """Return the name of what is explained of example i."""
+        if self.target.ndim > 1:
+            return f"entry {tuple(self.target[i].tolist())}"
+        k = int(self.target[i])
+        return class_names[k] if class_names else f"class {k}"
+
     def missed(self) -> np.ndarray:
         """Return the absolute residual over the largest logit, (n,); NaN as there."""
-        size = np.abs(self.logits).max(axis=1).astype("float64")
+        size = np.abs(self.logits).reshape(len(self.logits), -1).max(axis=1)
+        size = size.astype("float64")
         return np.abs(self.residual) / np.maximum(size, TINY)
 
     def _rest(self, i: int) -> str:
@@ -102,7 +116,8 @@ def explain(
             model; batch norm runs at inference.
         x: raw inputs (n, *input_shape), as `predict` takes them.
         target: class to explain, one for all or one per example; None takes each
-            example's predicted class.
+            example's predicted class. Of a model that ends in a map, such as a
+            segmentation, an entry (row, column, channel); None takes the largest.
         batch_size: how many examples are held at a time; 32 stay in a
             processor's cache.
 
@@ -139,7 +154,10 @@ def explain(
         bias[doubtful] = run("bias", _constants, doubtful)
     residual = logit - total - bias
     bias = np.where(np.isnan(bias), logit - total, bias)
-    target = run.target.astype("int64")
+    target, shape = run.target.astype("int64"), net.output_shape[1:]
+    if len(shape) > 1:
+        target = np.stack(np.unravel_index(target, shape), axis=1)
+        logits = logits.reshape(-1, *shape)
     fields = logits, contributions, bias, target, net.value_input, residual
     explanation = Explanation(*fields)
     _warn_of_rounding(net.name, explanation.missed())
@@ -206,6 +224,24 @@ def check_target(target: Any, number: int, num_classes: int) -> np.ndarray | Non
     return np.broadcast_to(classes, (number,)).astype("int64")
 
 
+def _flat_target(target: Any, number: int, shape: tuple) -> np.ndarray | None:
+    """Return what to explain as places in flattened outputs, None for the largest."""
+    if len(shape) == 1 or target is None:
+        return check_target(target, number, shape[0])
+    entries = np.asarray(target)
+    whole = entries.dtype.kind in "iu"
+    if entries.shape not in ((len(shape),), (number, len(shape))) or not (
+        whole and (entries >= 0).all() and (entries < shape).all()
+    ):
+        raise ValueError(
+            f"`target` must be None or an entry of the outputs of shape {shape}, such "
+            f"as {(0,) * len(shape)}, or one per example ({number}). "
+            f"Received: target={target!r}."
+        )
+    flat = np.ravel_multi_index(tuple(np.moveaxis(entries, -1, 0)), shape)
+    return np.broadcast_to(flat, (number,)).astype("int64")
+
+
 class _Passes:
     """The compiled passes of a model over raw inputs, a batch at a time.
 
@@ -221,16 +257,11 @@ class _Passes:
                 "is not affine, take the float model apart. "
                 f"Received: {net.name!r} in int8."
             )
-        if len(net.output_shape) != 2:
-            raise ValueError(
-                "`net` must end in one vector of logits to be explained. "
-                f"Received: {net.name!r} with outputs of shape {net.output_shape[1:]}."
-            )
         if net.arguments.get("value") == "tensor":
             net.parameters("value")  # raises: it has no value network
         self.batch_size = check_count("batch_size", batch_size)
         self.z = net.preprocessed(x)
-        target = check_target(target, len(self.z), net.num_classes)
+        target = _flat_target(target, len(self.z), net.output_shape[1:])
         if target is None:
             target = np.full(len(self.z), PREDICTED)
         self.target = target.astype("int32")
@@ -325,7 +356,8 @@ def _value_inputs(net: Any, z: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _logits(net: Any, z: Any, gates: dict[str, Any]) -> Any:
-    return ops.cast(net.value_network([z, gates], training=False), "float32")
+    logits = ops.cast(net.value_network([z, gates], training=False), "float32")
+    return ops.reshape(logits, (-1, math.prod(logits.shape[1:])))
 
 
 def _one_hot(logits: Any, target: Any) -> tuple[Any, Any]:

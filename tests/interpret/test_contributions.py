@@ -330,6 +330,47 @@ def test_what_rounding_leaves_over_is_measured_and_told(kind):
     assert "in 2 of 3 examples" in lines[0]
 
 
+def test_an_entry_of_a_map_is_taken_apart(rng):
+    model = foreign.segmentation()
+    tiny.shake(model)
+    twin = dk.disentangle(model)
+    x = foreign.examples(rng, model, 3)
+    entries = [(3, 4, 1), (0, 5, 2), (5, 0, 3)]
+    found = interpret.explain(twin, x, np.array(entries))
+    assert_close(found.logits, foreign.logits(model, x))
+    z, gates = twin.value_inputs(x), twin.gates(x)
+    at_zero = tiny.value_forward(twin, 0 * z, gates)
+    explained = np.array([found.logits[(i, *e)] for i, e in enumerate(entries)])
+    assert_close([at_zero[(i, *e)] for i, e in enumerate(entries)], found.bias)
+    assert_close(found.contributions.sum((1, 2, 3)) + found.bias, explained)
+    near = (slice(None), 3, 4, 0)
+    moved = z.copy()
+    moved[near] = 0
+    without = tiny.value_forward(twin, moved, gates)
+    part = explained - [without[(i, *e)] for i, e in enumerate(entries)]
+    assert_close(found.contributions[near], part)
+    assert abs(part[0]) > 1e-3
+    for i, entry in enumerate(entries):  # no example changes another
+        alone = interpret.explain(twin, x[i : i + 1], entry)
+        assert_close(alone.contributions[0], found.contributions[i])
+        assert alone.target.tolist() == [list(entry)]
+        assert f"of entry {entry} = " in repr(alone)
+    other = interpret.explain(twin, x, (3, 4, 2))
+    assert distance(other.contributions, found.contributions) > 1e-3
+    largest = interpret.explain(twin, x)
+    assert [largest.logit(i) for i in range(3)] == list(largest.logits.max((1, 2, 3)))
+    sites = interpret.gate_contributions(twin, x, entries)
+    assert all(values.any() for values in sites.values())
+    interpret.plots.plot_contributions(x, found, ["a", "b", "c", "d"])
+
+
+@pytest.mark.parametrize("target", [2, (1, 2), (6, 0, 0), (0, -1, 0), (0.5, 1, 1)])
+def test_a_target_that_is_no_entry_of_a_map_is_refused(target):
+    twin = dk.disentangle(foreign.segmentation(), copy_weights=False)
+    with pytest.raises(ValueError, match=r"an entry of the outputs of shape \(6, 6, 4"):
+        interpret.explain(twin, np.ones((2, 6, 6, 2)), target)
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [

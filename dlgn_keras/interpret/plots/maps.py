@@ -54,16 +54,15 @@ def plot_contributions(
         bare(axes[i, 0], f"input {i}")
         for column, (name, found) in enumerate(explanations.items(), start=1):
             signed = as_map(found.contributions[i])
-            target = int(found.target[i])
-            label = class_names[target] if class_names else f"class {target}"
+            label = found.label(i, class_names)
             kind = "" if found.value_input == "input" else " (paths by start)"
             bound = limit(np.nan_to_num(signed))
             picture = axes[i, column].imshow(
                 signed, cmap=SIGNED, vmin=-bound, vmax=bound
             )
             made.colorbar(picture, ax=axes[i, column], fraction=0.046)
-            logit, bias = found.logits[i, target], found.bias[i]
-            title = f"{name}{kind}: {label}\nlogit {logit:.2f}, bias {bias:.2f}"
+            numbers = f"logit {found.logit(i):.2f}, bias {found.bias[i]:.2f}"
+            title = f"{name}{kind}: {label}\n{numbers}"
             bare(axes[i, column], title)
     return made
 

@@ -143,6 +143,11 @@ def render(**context: Any) -> str:
 
 
 def _check_fits(net: Model, twin: Any, class_names: Any) -> None:
+    if len(net.output_shape) != 2:
+        raise ValueError(
+            "`net` must end in one vector of logits; `explain` takes a map. "
+            f"Received: {net.name!r} with outputs of shape {net.output_shape[1:]}."
+        )
     if twin is not None:
         check_net(twin)
         for name in ("input_shape", "num_classes"):
