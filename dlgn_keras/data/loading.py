@@ -13,6 +13,7 @@ from dlgn_keras.data.npz import read_npz
 from dlgn_keras.data.oblique import SIZES, oblique_dataset
 from dlgn_keras.data.prepared import SOURCES, read_prepared
 from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.tools.files import expanded
 from dlgn_keras.tools.messages import closest
 
 
@@ -106,7 +107,7 @@ def load(
         return BUNDLED[name]()
     if name in SOURCES:
         if data_dir is not None:
-            arrays = Path(data_dir).expanduser() / f"{name}.npz"
+            arrays = expanded(data_dir, "data_dir") / f"{name}.npz"
             if arrays.is_file():
                 return _named(name, arrays)
         return read_prepared(name, data_dir, download)

@@ -8,6 +8,8 @@ import numpy as np
 from dlgn_keras.data.checks import check_inputs, check_labels, count_classes
 from dlgn_keras.data.dataset import Dataset
 from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.tools.files import expanded
+from dlgn_keras.tools.messages import one_line
 
 REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 OPTIONAL = ("x_validation", "y_validation")
@@ -33,7 +35,7 @@ def read_npz(path: str | Path, num_classes: int | None = None) -> Dataset:
         ValueError: not an npz file, an array is missing or damaged, the arrays do
             not pass `check_arrays`, or a stray label.
     """
-    path = Path(path).expanduser()
+    path = expanded(path, "name")
     arrays = _read_arrays(path)
     try:
         check_inputs(arrays["x_train"], "x_train")
@@ -91,7 +93,7 @@ def _read_array(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> np.ndar
     try:
         array = archive[name]
     except Exception as error:  # damage shows as anything: zip, NumPy, a lack of memory
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)[:200] or type(error).__name__
         raise ValueError(f"Cannot read {name!r} in {path}: {reason}") from None
     if not isinstance(array, np.ndarray):  # a zip member that is no .npy file
         raise ValueError(f"Cannot read {name!r} in {path}: it is not an array.")

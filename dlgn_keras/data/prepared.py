@@ -6,14 +6,15 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dlgn_keras.data.dataset import Dataset
 from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.tools.files import expanded
 from dlgn_keras.tools.internet import reachable
+from dlgn_keras.tools.messages import one_line
 
 
 class Source(NamedTuple):
@@ -123,7 +124,7 @@ def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
     import tensorflow_datasets as tfds
     from google.protobuf.json_format import ParseError
 
-    folder = None if data_dir is None else Path(data_dir).expanduser()
+    folder = None if data_dir is None else expanded(data_dir, "data_dir")
     try:
         return tfds.builder(name, data_dir=folder)
     except ParseError as error:  # its dataset_info.json is not whole
@@ -158,7 +159,7 @@ def _prepare(name: str, builder: Any, download: bool) -> None:
             if isinstance(error, OSError) and not isinstance(error, RequestException):
                 raise  # a full disk or a folder without rights: no question of network
             cause = error
-            reason = f"the download failed ({' '.join(str(error).split())})"
+            reason = f"the download failed ({one_line(error)})"
     folder = builder.data_path.parent.parent
     raise FileNotFoundError(
         f"Data set {name!r} is not in {folder}, and {reason}. Online: run again with "

@@ -214,6 +214,8 @@ class BaseModel(Exported):
             config["about"] = dict(self.about)
         if self.quantized:
             config["quantized"] = True  # `from_config` quantises again
+        if self.dtype_policy.name != "float32":
+            config["dtype"] = self.dtype_policy.name
         frozen = [
             name
             for name in ("gating_network", "value_network")
@@ -225,8 +227,13 @@ class BaseModel(Exported):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         config = dict(config)
         frozen, quantized = config.pop("frozen", []), config.pop("quantized", False)
-        about = config.pop("about", {})
-        net = cls._made_of(config)
+        about, dtype = config.pop("about", {}), config.pop("dtype", None)
+        before = keras.config.dtype_policy()
+        try:
+            keras.config.set_dtype_policy(dtype or before)
+            net = cls._made_of(config)
+        finally:
+            keras.config.set_dtype_policy(before)
         net.about.update(about)
         if quantized:
             net.quantize("int8")

@@ -182,7 +182,8 @@ class _GatedPair(GatedModel):
         used = {s.name: made[sites[order.index(k)].name] for k, s in enumerate(sites)}
         # One row of ones is enough: all examples share it up to the first gate.
         z = ops.ones_like(ops.take(x, [0], axis=0)) if value_input == "ones" else x
-        logits = value_view([z, used])
+        # A layer of this model's own: `net.layers[-2].output` cuts it as it cuts a DNN.
+        logits = keras.layers.Identity(name="logits")(value_view([z, used]))
         super().__init__(inputs, as_float32(logits), name=name or self.family)
         arguments |= {
             "gate": gate,

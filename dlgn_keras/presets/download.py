@@ -115,7 +115,7 @@ def _get(url: str, folder: Path, digest: str | None) -> None:
     try:
         download(url, path, LIMITS[path.name])
     except Exception as error:  # the http library's, the disk's
-        raise ValueError(one_line(f"Cannot fetch {url}: {error}.")) from None
+        raise ValueError(one_line(f"Cannot fetch {url}: {error}")) from None
     found = file_sha256(path)
     if digest and found != digest:
         raise ValueError(

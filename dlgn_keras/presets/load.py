@@ -74,7 +74,7 @@ def from_preset(
             channels stay.
         name: of the model; the preset's own name if None.
         dtype: Keras dtype policy to compute in, such as "mixed_bfloat16"; Keras'
-            present one if None.
+            present one if None. `net.save` keeps it, `save_to_preset` does not.
         freeze_gates: True freezes the gating network of a DGN or DLGN, False lets
             it train, None leaves it as the preset was trained.
         load_weights: False gives the untrained model.
@@ -214,14 +214,8 @@ def _describing(path: Path, cls: type) -> Iterator[None]:
 def build(path: Path, dtype: Any = None, **changes: Any) -> Any:
     """Return the untrained model of a config.json, some arguments changed."""
     cls, arguments = read_config(path)
-    policy = keras.config.dtype_policy()
-    try:
-        if dtype is not None:
-            keras.config.set_dtype_policy(dtype)
-        with _describing(path, cls):
-            return cls.from_config({**arguments, **changes})
-    finally:
-        keras.config.set_dtype_policy(policy)
+    with _describing(path, cls):
+        return cls.from_config({**arguments, **changes, "dtype": dtype})
 
 
 def read_config(path: Path) -> tuple[Any, dict[str, Any]]:

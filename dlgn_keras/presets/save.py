@@ -17,6 +17,9 @@ from dlgn_keras.tools.files import expanded
 from dlgn_keras.tools.folders import recover, write_folder
 from dlgn_keras.version import __version__
 
+# What a preset's metadata say, and what its user chooses.
+UNSAVED = ("about", "dtype")
+
 
 def save_to_preset(
     net: Any,
@@ -103,7 +106,7 @@ def config_text(net: Any) -> str:
     config = {
         "module": "dlgn_keras",
         "class_name": name,
-        "config": {k: v for k, v in net.get_config().items() if k != "about"},
+        "config": {k: v for k, v in net.get_config().items() if k not in UNSAVED},
         "registered_name": f"dlgn_keras>{name}",
     }
     return json.dumps(config, indent=2) + "\n"

@@ -1,7 +1,7 @@
 """Write folders whole or not at all; bring back what a killed process moved away.
 
 A folder is filled beside its place and then renamed. An older one is moved away first:
-a process killed between the two steps leaves `.name.owner.old`, which the next reader
+a process killed between the two steps leaves `.old-name.owner`, which the next reader
 or writer of the place moves back.
 """
 
@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-# .name.host-process-start-thread.part or .old
-LEFTOVER = re.compile(r"\.(.+)\.(\w+)-(\d+)-(\d+)-[0-9a-f]+\.(part|old)")
+# .part-name.host-process-start-thread, or .old-name. ...
+LEFTOVER = re.compile(r"\.(part|old)-(.+)\.(\w+)-(\d+)-(\d+)-[0-9a-f]+")
 ABANDONED = 7 * 24 * 3600.0  # seconds, for those of other machines
 CLOCK = 5.0  # seconds: the start of a process is computed from the clock
 
@@ -36,8 +36,8 @@ def write_folder(folder: Path, replace: bool = True) -> Iterator[Path]:
         ValueError: no folder can be made there.
     """
     recover(folder.parent)
-    own = f".{folder.name}.{_owner()}-{threading.get_ident():x}"
-    part, old = folder.with_name(f"{own}.part"), folder.with_name(f"{own}.old")
+    own = f"{folder.name}.{_owner()}-{threading.get_ident():x}"
+    part, old = folder.with_name(f".part-{own}"), folder.with_name(f".old-{own}")
     try:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
@@ -68,7 +68,7 @@ def recover(parent: Path) -> None:
         hidden = [path for path in parent.glob(".*") if LEFTOVER.fullmatch(path.name)]
         # Of several old ones, the last that was moved away stood in the place.
         for path in sorted(hidden, key=_moved, reverse=True):
-            name, host, process, start, kind = LEFTOVER.fullmatch(path.name).groups()
+            kind, name, host, process, start = LEFTOVER.fullmatch(path.name).groups()
             abandoned = _abandoned(host, int(process), int(start), _moved(path))
             if kind == "old" and (abandoned or not (parent / name).exists()):
                 _settle(path, parent / name)
@@ -110,7 +110,7 @@ def _settle(old: Path, folder: Path) -> None:
         old.rename(folder)
         return
     # Under another name first: nobody may bring back what is half removed.
-    rubbish = old.with_suffix(".part")
+    rubbish = old.with_name(old.name.replace(".old-", ".part-", 1))
     shutil.rmtree(rubbish, ignore_errors=True)
     old.rename(rubbish)
     shutil.rmtree(rubbish, ignore_errors=True)
@@ -135,6 +135,10 @@ def _abandoned(host: str, process: int, start: int, moved: float) -> bool:
     if host != _host():
         return time.time() - moved > ABANDONED
     try:
-        return abs(psutil.Process(process).create_time() - start) > CLOCK
+        owner = psutil.Process(process)
+        ended = owner.status() == psutil.STATUS_ZOMBIE
+        return ended or abs(owner.create_time() - start) > CLOCK
     except psutil.NoSuchProcess:
         return True
+    except psutil.Error:  # of a process that we may not ask
+        return False

@@ -17,6 +17,7 @@ import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 
 from dlgn_keras.tools.files import read_json, write_atomically, write_json
+from dlgn_keras.tools.messages import one_line
 from dlgn_keras.tools.numbers import deviation
 from dlgn_keras.training import Recipe, Result, evaluate, fit
 from dlgn_keras.training.devices import forget_compiled
@@ -72,7 +73,7 @@ def run_trial(
         record["recipe"] = recipe.to_config()
         record |= _train(hypermodel, recipe, run, objective)
     except Exception as error:  # a crash of any kind is an answer
-        record["message"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        record["message"] = f"{type(error).__name__}: {one_line(error)}"
     finally:
         free_memory()
     record |= {"started": started, "ended": time.time()}

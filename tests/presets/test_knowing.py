@@ -71,6 +71,18 @@ def test_features_are_what_the_logits_are_made_of(family, digits):
     )
 
 
+@pytest.mark.parametrize("family", ["dnn", "dgn", "dlgn"])
+def test_a_model_is_cut_before_its_last_layer_as_in_keras(family, digits):
+    net = dk.from_preset(f"{family}_fc_digits")
+    x = digits.x_test[:20]
+    cut = keras.Model(net.inputs, net.layers[-2].output)
+    same = keras.Model(net.inputs, net.get_layer("logits").output)
+    for model in (cut, same):
+        np.testing.assert_array_equal(
+            model.predict(x, verbose=0), net.predict(x, verbose=0)
+        )
+
+
 def test_a_value_tensor_has_no_features():
     options = {"value": "tensor", "value_input": "ones"}
     net = dk.DLGN(dk.skeletons.fc(2, 3), (4,), 2, **options)
@@ -90,7 +102,7 @@ def test_a_net_that_pools_globally_takes_other_sizes():
             dk.from_preset(f"dlgn_{preset}_digits", input_shape=shape)
 
 
-def test_a_preset_computes_in_another_dtype_and_leaves_keras_as_it_was():
+def test_a_preset_computes_in_another_dtype_and_leaves_keras_as_it_was(tmp_path):
     before = keras.config.dtype_policy().name
     net = dk.from_preset("dnn_fc_digits", dtype="mixed_bfloat16", name="half")
     assert net.name == "half"
@@ -100,6 +112,13 @@ def test_a_preset_computes_in_another_dtype_and_leaves_keras_as_it_was():
     exact = dk.from_preset("dnn_fc_digits").predict(x, verbose=0)
     logits = net.predict(x, verbose=0)
     assert logits.dtype == "float32"
+    net.save(tmp_path / "half.keras")
+    again = keras.models.load_model(tmp_path / "half.keras")
+    assert again.get_layer("dense_1").compute_dtype == "bfloat16"
+    np.testing.assert_array_equal(again.predict(x, verbose=0), logits)
+    kept = dk.from_preset(again.save_to_preset(tmp_path / "kept"))
+    assert kept.get_layer("dense_1").compute_dtype == "float32"
+    assert keras.config.dtype_policy().name == before
     np.testing.assert_allclose(logits, exact, atol=0.05 * np.abs(exact).max())
 
 

@@ -83,7 +83,7 @@ def test_a_reader_in_the_gap_brings_the_old_back_and_the_new_arrives(
     rename, seen = folders.Path.rename, []
 
     def slow(path, target):
-        if path.suffix == ".part" and len(seen) < 3:
+        if path.name.startswith(".part-") and len(seen) < 3:
             recover(tmp_path)
             seen.append((place / "text").read_text())
         return rename(path, target)
@@ -102,14 +102,14 @@ def test_of_two_old_folders_the_last_one_comes_back(tmp_path):
     owner = f"{folders._host()}-{ended.pid}-1"
     for text, thread in (("rubbish", "b"), ("old", "a")):
         fill(tmp_path / "mine", text)
-        (tmp_path / "mine").rename(tmp_path / f".mine.{owner}-{thread}.old")
+        (tmp_path / "mine").rename(tmp_path / f".old-mine.{owner}-{thread}")
     recover(tmp_path)
     assert names(tmp_path) == ["mine"]
     assert (tmp_path / "mine" / "text").read_text() == "old"
 
 
 def test_other_machines_and_other_names_are_left_alone(tmp_path):
-    kept = [".mine.part", ".mine.77.old", ".mine.elsewhere-7-7-a.part", ".git"]
+    kept = [".part-mine", ".old-mine.77", ".part-mine.elsewhere-7-7-a", ".git"]
     for name in kept:
         (tmp_path / name).mkdir()
     recover(tmp_path)
