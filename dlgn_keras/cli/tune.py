@@ -139,7 +139,7 @@ def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         fields = named_fields(name)
     fields["validation"] = fields.get("validation") or HELD_OUT
-    return {**fields, **given}
+    return {"data": "digits", **fields, **given}
 
 
 def _hypermodel(arguments: argparse.Namespace, fields: dict[str, Any]) -> Any:

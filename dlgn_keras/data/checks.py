@@ -70,11 +70,17 @@ def check_inputs(x: np.ndarray, name: str = "x") -> None:
                 f"`{name}` must hold finite numbers. Received: {num_nan} NaN and "
                 f"{num_bad - num_nan} infinite of {x.size} values."
             )
-        if x.dtype.itemsize > 4 and reach(x) > float(np.finfo(np.float32).max):
-            raise ValueError(
-                f"`{name}` must hold values that are finite in float32, in which "
-                f"networks compute. Received: a value of {reach(x):.3g}."
-            )
+        check_float32(x, name)
+
+
+def check_float32(x: np.ndarray, name: str = "x") -> None:
+    """Raise a ValueError if finite numbers are infinite in float32."""
+    wide = x.dtype.kind == "f" and x.dtype.itemsize > 4 and x.size > 0
+    if wide and reach(x) > float(np.finfo(np.float32).max):
+        raise ValueError(
+            f"`{name}` must hold values that are finite in float32, in which networks "
+            f"compute. Received: a value of {reach(x):.3g}."
+        )
 
 
 def reach(x: np.ndarray) -> float:

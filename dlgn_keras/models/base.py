@@ -14,7 +14,7 @@ from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.layers import Gated
 from dlgn_keras.models.builder import Network, gate_layer, value_model
 from dlgn_keras.models.export import Exported
-from dlgn_keras.models.inputs import check_inputs, predict_arrays
+from dlgn_keras.models.inputs import check_inputs, check_validation, predict_arrays
 from dlgn_keras.presets import from_preset, save_to_preset
 from dlgn_keras.skeletons import Skeleton, walk
 from dlgn_keras.tools.messages import check_choice, check_count
@@ -440,8 +440,9 @@ class GatedModel(BaseModel):
         return super().__call__(*args, **kwargs)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Call Keras' `fit`; warn of raw inputs out of range."""
+        """Call Keras' `fit`; warn of raw inputs out of range, refuse mixed scales."""
         self._check_range(x)
+        check_validation(x, kwargs.get("validation_data"))
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dlgn_keras.data.checks import check_float32, check_same_scale
 from dlgn_keras.tools.messages import check_count
 
 
@@ -27,7 +28,16 @@ def check_inputs(x: Any, input_shape: tuple, name: str = "x") -> np.ndarray:
         raise ValueError(
             f"`{name}` must be finite. Received: {name} with {bad} NaN or infinite."
         )
+    check_float32(x, name)
     return x
+
+
+def check_validation(x: Any, held: Any) -> None:
+    """Raise a ValueError where arrays of `validation_data` are on another scale."""
+    held = held[0] if isinstance(held, list | tuple) and held else None
+    if isinstance(x, np.ndarray) and isinstance(held, np.ndarray):
+        if x.dtype.kind in "fiu" and held.dtype.kind in "fiu" and x.size and held.size:
+            check_same_scale(x, held, "x", "validation_data")
 
 
 def _missing_axes(name: str, shape: tuple, input_shape: tuple) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from dlgn_keras.tools.fields import check_fields
 from dlgn_keras.tools.files import read_json, write_json
 
 FACTS = "search.json"
@@ -38,7 +39,10 @@ def claim(folder: Path, facts: dict[str, Any], first: bool = True) -> None:
                 f"{FACTS} here. Received: out={str(folder)!r}."
             )
         time.sleep(0.2)
-    differing = list(_differences("", read_json(path), facts))
+    there = read_json(path)
+    check_fields(path, there, {name: type(value) for name, value in facts.items()})
+    check_fields(path, there, {"space": list[dict]})
+    differing = list(_differences("", there, facts))
     if differing:
         raise ValueError(
             f"`out` holds another search ({'; '.join(differing[:4])}). Choose another "
@@ -67,11 +71,11 @@ def _differences(name: str, there: Any, here: Any) -> Iterator[str]:
 def _by_name(space: list[dict[str, Any]]) -> dict[str, str]:
     """Return each entry of a space as text, without what is empty."""
     found = {}
-    for entry in space:
+    for entry in space or ():
         left_out = ("name", "ordered", "default")
         kept = {k: v for k, v in entry.items() if k not in left_out}
         texts = [f"{k} {v}" for k, v in kept.items() if v not in (None, [])]
-        found[entry["name"]] = f"({', '.join(texts)})"
+        found[str(entry.get("name"))] = f"({', '.join(texts)})"
     return found
 
 

@@ -1,6 +1,7 @@
 """GatedHyperModel: from KerasTuner's hyperparameters to a Recipe, and no further."""
 
 import json
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,19 @@ from typing import Any, cast
 import keras
 import keras_tuner
 
-from dlgn_keras.data import Dataset
+from dlgn_keras.data import Dataset, Preprocessing
 from dlgn_keras.skeletons import Skeleton
-from dlgn_keras.training import Recipe, build_model, fit, load_data
-from dlgn_keras.training.ingredients import make_loss, make_optimizer
+from dlgn_keras.training import Recipe, build_model, evaluate, fit, load_data
+from dlgn_keras.training.devices import computing_in
+from dlgn_keras.training.ingredients import make_loss, make_optimizer, make_schedule
+from dlgn_keras.tuning.arrays import (
+    Described,
+    Unknown,
+    arguments_of_fit,
+    check_given,
+    hold_out,
+    settle,
+)
 from dlgn_keras.tuning.spaces import (
     Space,
     architecture_of,
@@ -34,20 +44,32 @@ class GatedHyperModel(keras_tuner.HyperModel):
 
     It fills a Recipe: `dk.training` builds and trains what the recipe says, so
     a trial is an ordinary run and its recipe makes it again. `dk.tuning.search`
-    takes it; so does any tuner of KerasTuner.
+    takes it.
+
+    So does any tuner of KerasTuner, called as usual: `tuner.search(x, y, epochs=...,
+    validation_data=...)` trains by Keras' `fit`, to which all arguments go, on
+    arrays or tf.data; epochs and batch size not given are the recipe's. Arrays go in
+    as they are. Input shape and number of classes are those of the first arrays,
+    unless given here. Without arrays a tuner trains by the recipes, on `data`.
 
     Args:
         family: dnn, dgn or dlgn.
         skeleton: architecture as a short text ("fc", "c4gap:width=32"), whose
             options the space may ask for, or a Skeleton, whose size is fixed.
-        data: name of a data set, or a Dataset.
+        data: name of a data set, or a Dataset; default: the arrays that a tuner's
+            `search` gets, digits where there are none.
         space: a named space (see `named_space`), a dictionary, a json file, or a
             function from `keras_tuner.HyperParameters` to a dictionary of values.
         validation: share or number of training examples held out for the
-            objective, if the data has no validation part of its own.
+            objective, if there is no other validation part; stratified.
         data_dir: tensorflow-datasets folder, or one with <name>.npz.
+        input_shape: of the arrays to come, without the batch axis; it and
+            `num_classes` replace `data`.
+        num_classes: of the labels to come.
+        preprocessing: of the arrays to come; default: none.
         fields: further fields of the Recipe that stay as they are, such as
-            `epochs=20` or `seed=1`.
+            `epochs=20` or `seed=1`; without a seed, models that a tuner builds draw
+            new weights each.
 
     Raises:
         ValueError: no validation data; a space that cannot be asked.
@@ -60,20 +82,34 @@ class GatedHyperModel(keras_tuner.HyperModel):
         >>> hp = keras_tuner.HyperParameters()
         >>> model.recipe(hp).beta, sorted(hp.values)
         (3, ['beta', 'width'])
+        >>> x, y = [[0.0], [0.1], [0.8], [0.9]] * 5, [0, 0, 1, 1] * 5
+        >>> tuner = keras_tuner.RandomSearch(
+        ...     model, objective="val_loss", max_trials=1, directory="kt")
+        >>> tuner.search(x, y, epochs=1, validation_split=0.2, verbose=0)
+        >>> tuner.get_best_models()[0].input_shape
+        (None, 1)
     """
 
     def __init__(
         self,
         family: str = "dlgn",
         skeleton: str | Skeleton = "fc",
-        data: str | Dataset = "digits",
+        data: str | Dataset | None = None,
         space: str | Path | Space | SpaceFunction = "default",
         validation: float = 0.2,
         data_dir: str | None = None,
+        *,
+        input_shape: tuple[int, ...] | None = None,
+        num_classes: int | None = None,
+        preprocessing: Preprocessing | None = None,
         **fields: Any,
     ) -> None:
         super().__init__(name=f"{family}_hypermodel")
-        name = data.name if isinstance(data, Dataset) else data
+        described = _described(data, input_shape, num_classes, preprocessing)
+        if data is None:
+            name = described.name if described else "digits"
+        else:
+            name = data.name if isinstance(data, Dataset) else data
         self.base = Recipe(
             family=family,
             skeleton=skeleton,  # pyright: ignore[reportArgumentType]
@@ -83,8 +119,27 @@ class GatedHyperModel(keras_tuner.HyperModel):
         )
         self.text = skeleton
         self.architecture = architecture_of(skeleton)
-        self.dataset = _with_validation(data, self.base, data_dir)
+        self._seeded = "seed" in fields
+        self._described, self._data_dir = described, data_dir
+        self._dataset: Dataset | None = None
+        if data is not None:
+            self._dataset = _with_validation(data, self.base, data_dir)
+        # What models are built for: told here, or learnt from the first arrays.
+        self._known: Any = self._dataset or described
+        self._optimizer: keras.optimizers.Optimizer | None = None
         self.space, self._ask = self._read(space)
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data of searches by recipes."""
+        if self._described is not None:
+            raise ValueError(
+                "`data` must be given for a search by recipes; `input_shape` describes "
+                "arrays that a tuner of KerasTuner gets. Received: data=None."
+            )
+        if self._dataset is None:
+            self._dataset = _with_validation("digits", self.base, self._data_dir)
+        return self._dataset
 
     def _read(self, space: Any) -> tuple[Space | None, SpaceFunction]:
         """Return the space as data (None for a function) and as a function."""
@@ -98,7 +153,9 @@ class GatedHyperModel(keras_tuner.HyperModel):
         if isinstance(space, str | Path) and str(space).endswith(".json"):
             space = read_space(space)
         elif isinstance(space, str):
-            shape = self.dataset.input_shape
+            # Augmentation is asked of known images alone.
+            images = isinstance(self._known, Dataset)
+            shape = self._known.input_shape if images else ()
             family, skeleton = self.base.family, self.architecture or ""
             space = named_space(space, family, skeleton, shape)
         checked = check_space(space, self.architecture)
@@ -106,8 +163,15 @@ class GatedHyperModel(keras_tuner.HyperModel):
         checked = {k: v for k, v in checked.items() if is_open(k, self.base.family)}
         return checked, lambda hp: ask(hp, checked)
 
-    def recipe(self, hp: keras_tuner.HyperParameters) -> Recipe:
-        """Return the recipe that a trial's values make."""
+    def recipe(
+        self, hp: keras_tuner.HyperParameters, examples: int | None = None
+    ) -> Recipe:
+        """Return the recipe that a trial's values make.
+
+        Args:
+            hp: the values.
+            examples: number of training examples; default: those of the data.
+        """
         values = self._ask(hp)
         if not isinstance(values, dict):
             raise ValueError(
@@ -126,7 +190,8 @@ class GatedHyperModel(keras_tuner.HyperModel):
             changes["skeleton"] = _resized(str(self.text), sizes)
         if "batches_per_epoch" in changes:
             batches = changes.pop("batches_per_epoch")
-            changes["batch_size"] = -(-len(self.dataset.y_train) // batches)
+            examples = examples or len(self.dataset.y_train)
+            changes["batch_size"] = -(-examples // batches)
         return self.base.replace(**changes)
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
@@ -134,39 +199,99 @@ class GatedHyperModel(keras_tuner.HyperModel):
         self._ask(hp)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        """Return the compiled model of a trial, for a tuner of KerasTuner."""
-        recipe = self.recipe(hp)
-        net = build_model(recipe, self.dataset)
-        steps = recipe.epochs * -(-len(self.dataset.y_train) // recipe.batch_size)
-        net.compile(
-            make_optimizer(recipe, steps),
-            make_loss(recipe, self.dataset.num_classes),
-            weighted_metrics=["accuracy"],
-        )
+        """Return the compiled model of a trial, for a tuner of KerasTuner.
+
+        Before the first arrays, if nothing tells of them, it is one that stands for it.
+        """
+        if self._known is None:
+            self._ask(hp)
+            return Unknown()
+        return self._compiled(hp)
+
+    def _compiled(
+        self, hp: keras_tuner.HyperParameters, asked: dict[str, Any] | None = None
+    ) -> keras.Model:
+        """Return a model for what is known; `asked` is what a tuner overrides."""
+        recipe = self.recipe(hp, examples=1)
+        if not self._seeded:
+            recipe = recipe.replace(seed=random.randrange(2**31))
+        with computing_in(recipe.precision):
+            net = build_model(recipe, self._known)
+        self._optimizer = make_optimizer(recipe, steps=1)  # `fit` knows the steps
+        options = {
+            "optimizer": self._optimizer,
+            "loss": make_loss(recipe, self._known.num_classes),
+            "metrics": ["accuracy"],
+        }
+        net.compile(**{**options, **(asked or {})})
+        net.optimizer.build(net.trainable_variables)  # Hyperband loads its state too
         return net
 
-    def fit(  # pyright: ignore[reportIncompatibleMethodOverride]
+    def fit(
         self,
         hp: keras_tuner.HyperParameters,
         model: keras.Model,
-        epochs: int | None = None,
-        callbacks: list | tuple = (),
-        **ignored: Any,
-    ) -> dict[str, float]:
-        """Train a trial by its recipe, for a tuner of KerasTuner.
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Train a trial, for a tuner of KerasTuner.
 
-        Training starts from the recipe's seed, not from `model`, which receives
-        the trained weights; callbacks see the last epoch. Returns
-        `{"val_accuracy": ...}` after the last epoch.
+        With x (and y), by Keras' `fit`, to which all arguments go; returns its
+        History. Without, by the recipe on the hypermodel's data: training starts from
+        the recipe's seed, not from `model`, which receives the trained weights;
+        callbacks see the last epoch; returns its val_accuracy, val_loss and loss.
+
+        Raises:
+            keras_tuner.errors.FatalValueError: arguments or arrays that do not fit.
         """
+        try:
+            given = arguments_of_fit(args, kwargs)
+            if given.get("x") is None:
+                return self._fit_by_recipe(hp, model, given)
+            self._known = check_given(given, self._known)
+            hold_out(given, self.base.validation)
+            examples = 1 if given.get("y") is None else len(given["y"])
+            recipe = self.recipe(hp, examples)
+            # Hyperband tells the epochs itself, through the hyperparameters.
+            steps = settle(given, hp.values, recipe)
+            if isinstance(model, Unknown):
+                model = self._compiled(hp, model.asked)
+        except ValueError as error:
+            raise keras_tuner.errors.FatalValueError(str(error)) from None
+        # Keras wraps the optimizer where float16 needs its loss scaled.
+        optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+        if optimizer is self._optimizer:  # and not one that the tuner overrides
+            steps += int(keras.ops.convert_to_numpy(optimizer.iterations))
+            optimizer.learning_rate = make_schedule(recipe, steps)
+        return model.fit(**given)
+
+    def _fit_by_recipe(
+        self, hp: keras_tuner.HyperParameters, model: keras.Model, given: dict[str, Any]
+    ) -> dict[str, float]:
+        taken = ("epochs", "callbacks", "verbose", "initial_epoch")
+        for name in given:
+            if name not in taken:
+                raise ValueError(
+                    f"`{name}` goes with x: without it a search trains by recipes, "
+                    f"which takes epochs and callbacks. Received: {name} and no x."
+                )
+        if isinstance(model, Unknown):
+            self._known = self.dataset
+            model = self._compiled(hp, model.asked)
         recipe = self.recipe(hp)
-        recipe = recipe.replace(epochs=epochs) if epochs else recipe
-        result = fit(recipe, dataset=self.blind(), progress=False)
+        recipe = recipe.replace(epochs=given.get("epochs") or recipe.epochs)
+        blind = self.blind()
+        result = fit(recipe, dataset=blind, progress=False)
+        logs = {
+            "val_accuracy": result.test_accuracy,
+            "loss": result.history[-1]["loss"],
+        }
         if result.model is not None:
             model.set_weights(result.model.get_weights())
-        loss = result.history[-1]["loss"]
-        logs = {"val_accuracy": result.test_accuracy, "loss": loss}
-        seen = keras.callbacks.CallbackList(list(callbacks), model=model)
+            measured = evaluate(result.model, blind.x_test, blind.y_test)
+            logs["val_loss"] = measured["loss"]
+        callbacks = list(given.get("callbacks") or ())
+        seen = keras.callbacks.CallbackList(callbacks, model=model)
         seen.on_epoch_end(recipe.epochs - 1, logs)
         return logs
 
@@ -190,6 +315,22 @@ class GatedHyperModel(keras_tuner.HyperModel):
             {"kind": type(entry).__name__, **entry.get_config()} for entry in hp.space
         ]
         return json.loads(json.dumps({"recipe": held, "space": space}, default=str))
+
+
+def _described(
+    data: Any, input_shape: Any, num_classes: Any, preprocessing: Any
+) -> Described | None:
+    """Return what is told of arrays to come, None if nothing is."""
+    given = (input_shape, num_classes)
+    if given == (None, None) and preprocessing is None:
+        return None
+    if data is not None or None in given:
+        raise ValueError(
+            "`input_shape` and `num_classes` must be given together, and in place of "
+            f"`data`. Received: input_shape={input_shape!r}, "
+            f"num_classes={num_classes!r}, data={data!r}."
+        )
+    return Described(tuple(input_shape), num_classes, preprocessing or Preprocessing())
 
 
 def _with_validation(

@@ -27,9 +27,10 @@ from keras_tuner.src import protos as protos
 from keras_tuner.src.distribute.oracle_chief import OracleServicer as OracleServicer
 from keras_tuner.src.distribute.oracle_client import OracleClient as OracleClient
 
-from dlgn_keras.tools.files import read_json, write_json
+from dlgn_keras.tools.files import write_json
 from dlgn_keras.tools.messages import check_choice
 from dlgn_keras.tuning.spaces import OBJECTIVES
+from dlgn_keras.tuning.state import read_state
 
 MOST_DEATHS = 5  # a trial that ended so many processes is not tried again
 STATE = "oracle.json"
@@ -177,11 +178,22 @@ class Lasting(keras_tuner.Oracle):
         """Write no file per trial: `save` follows and writes all trials."""
 
     def reload(self) -> None:
-        """Resume from the file; trials that were running return to the queue."""
-        stored = read_json(self.folder / STATE)
-        trials = [Trial.from_state(state) for state in stored["trials"]]
-        self.trials = {trial.trial_id: trial for trial in trials}
-        self.set_state(stored["state"])
+        """Resume from the file; trials that were running return to the queue.
+
+        Raises:
+            ValueError: a damaged file.
+        """
+        path = self.folder / STATE
+        state, states = read_state(path, self.get_state())
+        try:
+            trials = [Trial.from_state(each) for each in states]
+            self.trials = {trial.trial_id: trial for trial in trials}
+            self.set_state(state)
+        except Exception as error:  # what is KerasTuner's own shows as anything
+            raise ValueError(
+                f"{path} is damaged: {type(error).__name__}, {error}. Remove it and "
+                "the folder's trials to start anew."
+            ) from None
         running, self.ongoing_trials = list(self.ongoing_trials.values()), {}
         for trial in running:
             if trial.trial_id not in self.end_order:

@@ -22,10 +22,10 @@ from dlgn_keras.tuning.machines import POLL_SECONDS, Client, check_address, serv
 from dlgn_keras.tuning.oracles import Lasting, make_oracle
 from dlgn_keras.tuning.plots import draw_best_so_far, draw_parallel
 from dlgn_keras.tuning.spaces import check_objective
+from dlgn_keras.tuning.state import read_record
 from dlgn_keras.tuning.trials import (
     Tuned,
     ranked,
-    read_record,
     retrain,
     rows_of,
     run_trial,

@@ -16,6 +16,7 @@ architecture (`depth`, `width`, `filters`, ...) and `batches_per_epoch`.
 import dataclasses
 import inspect
 import json
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -199,8 +200,8 @@ def read_space(path: str | Path) -> Space:
     if not path.is_file():
         raise FileNotFoundError(f"No search space file {str(path)!r}.")
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"A search space must be json: {error} in {path}.") from None
 
 
@@ -252,6 +253,7 @@ def _check_entry(name: str, spec: Any, space: Space) -> None:
         fits = fits and not set(spec) - set(RANGE_KEYS) and float(low) < float(high)
         fits = fits and spec.get("sampling", "linear") in ("linear", "log")
         fits = fits and (spec.get("sampling") != "log" or float(low) > 0)
+        fits = fits and abs(low) + abs(high) < math.inf and _step_fits(spec)
     if not fits:
         raise ValueError(f"{expected}. Received: {name}={spec!r}.")
     when = spec.get("when", {})
@@ -265,6 +267,14 @@ def _check_entry(name: str, spec: Any, space: Space) -> None:
             f"`when` of {name!r} must be one earlier entry and a list of its values. "
             f"Received: when={when!r}."
         )
+
+
+def _step_fits(spec: Space) -> bool:
+    """Return whether a range's step, if it has one, leads from value to value."""
+    step = spec.get("step")
+    kinds = (int,) if isinstance(spec["min"], int) else (int, float)
+    least = 1 if spec.get("sampling") == "log" else 0
+    return step is None or (_is(step, kinds) and step > least)
 
 
 def check_objective(name: Any) -> str:

@@ -16,7 +16,7 @@ import keras
 import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 
-from dlgn_keras.tools.files import read_json, write_atomically, write_json
+from dlgn_keras.tools.files import write_atomically, write_json
 from dlgn_keras.tools.messages import one_line
 from dlgn_keras.tools.numbers import deviation
 from dlgn_keras.training import Recipe, Result, evaluate, fit
@@ -24,22 +24,11 @@ from dlgn_keras.training.devices import forget_compiled
 from dlgn_keras.tuning.hypermodel import GatedHyperModel
 from dlgn_keras.tuning.oracles import Lasting
 from dlgn_keras.tuning.spaces import OBJECTIVES, tidy
+from dlgn_keras.tuning.state import STATUS, read_record
 
 Row = dict[str, Any]
 FIRST = ("trial", "status", "score", "parameters", "seconds")
 KEPT = ("parameters", "seconds", "validation_accuracy", "ended", "message")
-STATUS = {
-    TrialStatus.COMPLETED: "finished",
-    TrialStatus.FAILED: "failed",
-    TrialStatus.RUNNING: "running",
-    TrialStatus.INVALID: "interrupted",
-}
-
-
-def read_record(folder: Path, trial_id: str) -> Row | None:
-    """Return the record of a trial that ended, or None."""
-    path = folder / "trials" / f"{trial_id}.json"
-    return read_json(path) if path.is_file() else None
 
 
 def run_trial(

@@ -16,6 +16,7 @@ from keras_tuner.engine.trial import TrialStatus
 from tuning import bowl
 
 from dlgn_keras.tuning import oracles
+from dlgn_keras.tuning.state import read_state
 
 BUDGETS = {"grid": None, "random": 6, "bayesian": 5, "hyperband": None}
 
@@ -244,6 +245,53 @@ def test_a_torn_state_is_named(tmp_path):
     path.write_text(path.read_text()[:-20])
     with pytest.raises(ValueError, match=r"oracle\.json is damaged"):
         bowl.oracle(tmp_path)
+
+
+def changed(value, path, new):
+    """A copy of a json value with one entry replaced, or left out where new is None."""
+    copy = json.loads(json.dumps(value))
+    *outer, last = path
+    inner = copy
+    for key in outer:
+        inner = inner[key]
+    inner[last] = new
+    if new is None:
+        del inner[last]
+    return copy
+
+
+@pytest.mark.parametrize("algorithm", ["grid", "hyperband"])
+def test_a_state_of_odd_types_is_told_field_by_field(algorithm, tmp_path):
+    made = bowl.oracle(tmp_path, algorithm)
+    bowl.step(made)
+    made.create_trial("other")  # one is running
+    path = tmp_path / oracles.STATE
+    whole = json.loads(path.read_text())
+    assert len(read_state(path, whole["state"])[1]) == 2
+    state = {("state", key) for key in whole["state"]}
+    trials = {("trials", 0, key) for key in whole["trials"][0]}
+    values = {("trials", 0, "hyperparameters", key) for key in ("space", "values")}
+    damaged = [[], {}, "x", [whole], {"state": [], "trials": []}]
+    for field in state | trials | values:
+        damaged += [changed(whole, field, new) for new in (None, "?", 10**400, [[]])]
+    damaged += [
+        changed(whole, ("trials", 0, "status"), "DONE"),
+        changed(whole, ("trials", 0, "score"), float("nan")),
+        changed(whole, ("state", "end_order"), ["none such"]),
+        changed(whole, ("trials",), whole["trials"][:1]),
+        changed(whole, ("state", "display"), {"search_start": 5}),
+    ]
+    told = []
+    for value in damaged:
+        path.write_text(json.dumps(value))
+        try:
+            bowl.drive(bowl.oracle(tmp_path, algorithm))
+        except ValueError as error:
+            told.append(str(error))
+    # Some are no damage, such as another message or a large number as a seed.
+    assert len(told) > 0.9 * len(damaged)
+    assert all(line.startswith(f"{path} is damaged: ") for line in told)
+    assert not [line for line in told if "\n" in line or len(line) > 500]
 
 
 def test_a_silent_workers_trial_goes_to_another(tmp_path):

@@ -103,6 +103,50 @@ def test_a_record_written_before_the_kill_is_not_made_again(tmp_path):
     assert [row["score"] for row in found.rows] == [0.1, 0.123]
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_damaged_record_is_told_and_a_whole_one_is_read(tmp_path):
+    dk.tuning.search(model(), tmp_path, **OPTIONS)
+    path = tmp_path / "trials/0000.json"
+    whole = json.loads(path.read_text())
+    recipe = whole["recipe"]
+    assert dk.tuning.search(model(), tmp_path, **OPTIONS) is not None
+    for damage in [
+        [],
+        {},
+        "x",
+        {**whole, "status": "done"},
+        {**whole, "recipe": {"module": "os", "class_name": "system"}},
+        {**whole, "recipe": {**recipe, "boundaries": 5}},
+        {**whole, "recipe": {**recipe, "skeleton": {"stages": 5}}},
+        *({**whole, field: [5]} for field in ("score", "seconds", "parameters")),
+        *(
+            {k: v for k, v in whole.items() if k != field}
+            for field in ("ended", "score")
+        ),
+    ]:
+        path.write_text(json.dumps(damage))
+        with pytest.raises(ValueError, match=r"is damaged: .* Remove it") as caught:
+            dk.tuning.search(model(), tmp_path, **OPTIONS)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "damage", [[], "x", {"space": 5}, {"space": [5]}, {"recipe": "x"}, {"data": []}]
+)
+def test_damaged_facts_of_a_search_are_told(tmp_path, damage):
+    dk.tuning.search(model(), tmp_path, **OPTIONS)
+    path = tmp_path / "search.json"
+    whole = json.loads(path.read_text())
+    path.write_text(
+        json.dumps({**whole, **damage} if damage and damage != "x" else damage)
+    )
+    with pytest.raises(ValueError, match=r"search.json: .* must be") as caught:
+        dk.tuning.search(model(), tmp_path, **OPTIONS)
+    assert len(str(caught.value)) < 300
+
+
 def test_the_test_part_decides_nothing(tmp_path):
     """Other test labels, even wrong ones, leave every score as it is."""
     wrong = dataclasses.replace(digits(30), y_test=(digits().y_test + 1) % 10)

@@ -236,3 +236,19 @@ def test_the_architecture_of_a_skeletons_text():
     names = ["fc", "fc:width=3", "resnet20", "resnet", "net.json", dk.skeletons.fc()]
     found = ["fc", "fc", "resnet", "resnet", None, None]
     assert [architecture_of(name) for name in names] == found
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"min": 1, "max": float("inf")},
+        {"min": 1, "max": 9, "step": "2"},
+        {"min": 1, "max": 9, "step": 0},
+        {"min": 1, "max": 9, "step": 0.5},
+        {"min": 1, "max": 9, "step": 1, "sampling": "log"},
+    ],
+)
+def test_a_range_that_cannot_be_walked_is_refused(spec):
+    check_space({"width": {"min": 1, "max": 9, "step": 2}}, "fc")
+    with pytest.raises(ValueError, match="`width` must be a list"):
+        check_space({"width": spec}, "fc")
