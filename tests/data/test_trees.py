@@ -104,3 +104,12 @@ def test_a_tree_cannot_be_changed_by_accident():
     assert tree.normals[0].tolist() == [1, 0, 0]
     with pytest.raises(ValueError, match="read-only"):
         tree.normals[0] = 7
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"normals": 5}', '{"normals": "x", "biases": [], "a": 1}']
+)
+def test_a_text_that_is_no_tree_is_one_line(text):
+    with pytest.raises(ValueError, match="A tree must be the json of to_json") as error:
+        ObliqueTree.from_json(text)
+    assert "\n" not in str(error.value)

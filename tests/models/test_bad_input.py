@@ -139,3 +139,21 @@ def test_inputs_of_another_kind_of_number_are_taken():
     x = np.array([[1, 0, 2, 3]])
     for kind in (x, x.astype("uint8"), x.astype(bool), x.astype(float), x.tolist()):
         assert net.gates(kind)["dense_1"].dtype == np.float32
+
+
+def test_values_that_are_infinite_in_float32_are_told():
+    net = make()
+    net.gates(np.full((2, 4), 1e30))
+    with pytest.raises(ValueError, match=r"finite in float32.*a value of 1e\+39"):
+        net.gates(np.full((2, 4), 1e39))
+
+
+def test_validation_data_are_on_the_scale_of_the_inputs():
+    net, y = make(), np.arange(20) % 2
+    net.compile("sgd", "mse")
+    x = np.arange(80, dtype="uint8").reshape(20, 4)
+    for held in (x / 80, (x / 80).astype("float32")):
+        with pytest.raises(
+            ValueError, match="`x` and `validation_data` must be on one"
+        ):
+            net.fit(x, y, validation_data=(held, y), verbose=0)
