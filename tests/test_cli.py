@@ -69,6 +69,7 @@ def test_train_leaves_a_whole_run_folder(tmp_path, capsys):
         capsys, "train", "digits", *TINY, "--out", str(out), "--seed", "3"
     )
     assert sorted(path.name for path in out.iterdir()) == [
+        ".lock",
         "log.csv",
         "model.keras",
         "recipe.json",

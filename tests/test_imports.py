@@ -62,6 +62,7 @@ ONLY_IN = {
         "autodiff",
     ),
     "jax": (
+        "models/kept",
         "training/devices",
         "training/many",
         "kernels/devices",

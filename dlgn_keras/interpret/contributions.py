@@ -106,7 +106,9 @@ def explain(
     the row of A; `b = logit - A z`. z is x after preprocessing, `x * scale + offset`:
     a pixel that preprocessing maps to 0 contributes nothing.
 
-    The sum is exact but for rounding, which grows with the contributions that cancel.
+    The sum is exact but for rounding, which grows with the contributions that cancel:
+    some 1e-6 of the logit in float32. A `mixed_bfloat16` model computes with 8 bits,
+    and there a sum may miss the logit by 1 %; explain it in float32 for more.
     `residual` is what is left over: b is computed on its own for one example of each
     batch and wherever contributions cancel to less than a hundredth. A warning tells
     if a residual exceeds 1 % of the largest logit.

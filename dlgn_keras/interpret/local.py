@@ -2,11 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 
 from dlgn_keras.autodiff import vector_jacobian
 from dlgn_keras.interpret.contributions import Model, check_net
+from dlgn_keras.models import KeptModel
 from dlgn_keras.tools.messages import check_choice
 
 ROWS_AT_A_TIME = 64
@@ -92,7 +92,7 @@ def _units(net: Any, z: np.ndarray | None, site: str, position: Any) -> AffineUn
     check_choice("site", site, gating.output)
     network = net.view(
         f"gating_network_to_{site}",
-        lambda: keras.Model(gating.input, gating.output[site]),
+        lambda: KeptModel(gating.input, gating.output[site]),
     )
     pull: Any = net.view(f"rows_of_{site}", lambda: vector_jacobian(network))
     *sizes, units = network.output_shape[1:]

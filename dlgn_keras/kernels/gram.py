@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from dlgn_keras.kernels.store import Store, fingerprint
 from dlgn_keras.kernels.tiles import (
     Source,
     Tile,
+    available,
     check_examples,
     compute_tile,
     example_bytes,
@@ -23,6 +24,7 @@ from dlgn_keras.kernels.tiles import (
     readable,
     threads_of,
 )
+from dlgn_keras.tools.files import make_folder, only_one
 from dlgn_keras.tools.messages import check_count
 from dlgn_keras.tools.terminal import progress_bar
 
@@ -85,7 +87,9 @@ def npk(
 
     Raises:
         ValueError: not a model of this library, inputs of a wrong
-            shape or not finite, or a Gram too large for memory or disk.
+            shape or not finite, a Gram too large for memory or disk, or a folder of
+            another Gram or in which another process is at work.
+        OSError: the disk is full; finished tiles are kept.
 
     Example:
         >>> import numpy as np, dlgn_keras as dk
@@ -103,14 +107,49 @@ def npk(
     shape = (len(x), len(x if y is None else y))
     if batch_size is not None:
         check_count("batch_size", batch_size)
-    store = None
-    if folder is not None:
-        options = {"normalize": normalize, "bias_paths": bias_paths, "mode": mode}
-        key = fingerprint(net, [x, y], options)
-        store = Store(folder, shape, batch_size, key)
-        batch_size = store.tile_size
-        if store.is_complete:
-            return store.read()
+    how = {"memory": memory, "executor": executor, "workers": workers}
+    how |= {"threads": threads, "progress": progress}
+    given = Given(net, plan, mode, x, y)
+    if folder is None:
+        return _compute(given, None, batch_size, **how)
+    options = {"normalize": normalize, "bias_paths": bias_paths, "mode": mode}
+    key = fingerprint(net, [x, y], options)
+    whole = Store(folder, shape, batch_size, key).read()
+    if whole is not None:
+        return whole
+    folder = make_folder(folder, "folder")
+    with only_one(folder, "Gram", "folder"):
+        store = Store(folder, shape, batch_size, key)  # another process' by now?
+        whole = store.read()
+        if whole is not None:
+            return whole
+        return _compute(given, store, store.tile_size, **how)
+
+
+class Given(NamedTuple):
+    """What a Gram is of."""
+
+    net: Any
+    plan: Plan
+    mode: str | None
+    x: np.ndarray
+    y: np.ndarray | None
+
+
+def _compute(
+    given: Given,
+    store: Store | None,
+    batch_size: int | None,
+    *,
+    memory: int | None,
+    executor: Any,
+    workers: int,
+    threads: int | None,
+    progress: bool | None,
+) -> np.ndarray:
+    """Compute the tiles that are not done yet, in memory or into a folder."""
+    net, plan, mode, x, y = given
+    shape = (len(x), len(x if y is None else y))
     threads = threads_of(threads if executor is None else threads or 1)
     free = _work_memory(plan, memory, 0 if store else 8 * shape[0] * shape[1], shape)
     size = batch_size or _tile_size(plan, max(shape), free)
@@ -141,6 +180,7 @@ def npk(
         else:
             found = _spread(executor, workers, plan, source, left, how, go)
         for tile, values in found:
+            check_finite(values)
             mirror = y is None and tile.rows != tile.columns
             if store:
                 store.write(tile, values, mirror)
@@ -150,8 +190,17 @@ def npk(
                     gram[tile.columns, tile.rows] = values.T
     if store:
         store.finish()
-        return store.read()
+        return np.load(store.path, mmap_mode="r")
     return np.asarray(gram)
+
+
+def check_finite(values: np.ndarray) -> None:
+    """Raise a ValueError if gates or inputs were too large for their kernel."""
+    if not np.isfinite(values).all():
+        raise ValueError(
+            "`x` and `y` must be inputs whose gates and kernel are finite numbers. "
+            f"Received: {int((~np.isfinite(values)).sum())} pairs with another kernel."
+        )
 
 
 def npk_diagonal(
@@ -219,14 +268,7 @@ def _work_memory(
     plan: Plan, memory: int | None, gram: int, shape: tuple[int, int]
 ) -> int:
     """Return the bytes left for the work, or say before it starts that none are."""
-    if memory is None:
-        import psutil
-
-        memory = psutil.virtual_memory().available // 4
-    if isinstance(memory, bool) or not isinstance(memory, int | float) or memory <= 0:
-        raise ValueError(
-            f"`memory` must be a number of bytes above 0. Received: memory={memory!r}."
-        )
+    memory = available(memory)
     least = pair_bytes(plan) + 2 * example_bytes(plan)
     if gram + least > memory:
         raise ValueError(
@@ -235,7 +277,7 @@ def _work_memory(
             f"{readable(memory)}. Raise it, give `folder` to keep the Gram on disk, "
             "or use path_features."
         )
-    return int(memory) - gram
+    return memory - gram
 
 
 def _tile_size(plan: Plan, most: int, memory: int) -> int:

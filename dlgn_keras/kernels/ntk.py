@@ -5,7 +5,12 @@ from typing import Any
 import numpy as np
 
 from dlgn_keras.autodiff import Gradients, per_example_gradients
-from dlgn_keras.kernels.tiles import check_examples, read_examples
+from dlgn_keras.kernels.tiles import (
+    available,
+    check_examples,
+    read_examples,
+    readable,
+)
 from dlgn_keras.tools.messages import check_choice, check_count
 from dlgn_keras.tools.terminal import progress_bar
 
@@ -21,6 +26,7 @@ def ntk(
     output: str | int = "sum",
     mode: str | None = None,
     batch_size: int = 32,
+    memory: int | None = None,
     progress: bool | None = None,
 ) -> np.ndarray:
     """Return the neural tangent kernel `<dy(x)/dw, dy(x')/dw>` of a model as it is.
@@ -38,13 +44,16 @@ def ntk(
         output: "sum", the kernels of all logits added, or the index of one.
         mode: gates to use with "value"; the model's own if None.
         batch_size: examples whose gradients are held at a time, on each side.
+        memory: bytes that gradients and Gram may take; a quarter of what is free if
+            None.
         progress: whether to draw a progress bar; on a terminal if None.
 
     Returns:
         array (n, m), float64 sums of float32 gradients.
 
     Raises:
-        ValueError: an argument out of range, or inputs that do not fit.
+        ValueError: an argument out of range, inputs that do not fit, or gradients and
+            a Gram too large for memory.
 
     Example:
         >>> import numpy as np, dlgn_keras as dk
@@ -65,6 +74,7 @@ def ntk(
     logits = _logits(net, output)
     size = check_count("batch_size", batch_size)
     model = net.value_network if network == "value" else net
+    _check_memory(model, size, (len(x), len(columns)), memory)
     gradients = per_example_gradients(model)
 
     def inputs(part: np.ndarray) -> Any:
@@ -98,6 +108,23 @@ def ntk(
                 if y is None:
                     gram[cut, rows] = gram[rows, cut].T
     return gram
+
+
+def _check_memory(
+    model: Any, size: int, shape: tuple[int, int], memory: int | None
+) -> None:
+    """Raise a ValueError, before anything is computed, if memory will not do."""
+    weights = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+    # Of either side's examples in float64, and of one side's as they come, in float32.
+    gradients = size * weights * (2 * 8 + 4)
+    needed, memory = gradients + 8 * shape[0] * shape[1], available(memory)
+    if needed > memory:
+        raise ValueError(
+            f"A tangent kernel of shape {shape} needs {readable(needed)} of memory, "
+            f"{readable(gradients)} of them for the gradients of {size} examples by "
+            f"{weights:,} weights; `memory` is {readable(memory)}. Raise it, or give a "
+            "smaller batch_size."
+        )
 
 
 def _logits(net: Any, output: str | int) -> list[int]:

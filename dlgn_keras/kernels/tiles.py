@@ -36,6 +36,19 @@ def readable(size: float) -> str:
     return f"{size:.3g} GiB"
 
 
+def available(memory: Any) -> int:
+    """Return `memory` in bytes, a quarter of what is free if None."""
+    if memory is None:
+        import psutil
+
+        return psutil.virtual_memory().available // 4
+    if isinstance(memory, bool) or not isinstance(memory, int | float) or memory <= 0:
+        raise ValueError(
+            f"`memory` must be a number of bytes above 0. Received: memory={memory!r}."
+        )
+    return int(memory)
+
+
 class Tile(NamedTuple):
     """Rows `rows` and columns `columns` of a Gram."""
 

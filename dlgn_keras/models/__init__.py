@@ -15,6 +15,7 @@ from dlgn_keras.models.families import DGN, DLGN, DNN, FAMILIES
 from dlgn_keras.models.foreign import DisentangledModel
 from dlgn_keras.models.foreign.to_skeleton import as_gated_model
 from dlgn_keras.models.inputs import check_inputs, predict_arrays
+from dlgn_keras.models.kept import KeptModel
 from dlgn_keras.models.shallow import shallow_skeletons
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "DisentangledModel",
     "Folded",
     "GatedModel",
+    "KeptModel",
     "Network",
     "Site",
     "affine_gates",

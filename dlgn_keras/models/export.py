@@ -7,10 +7,11 @@ from typing import Any
 import keras
 from keras import ops
 
+from dlgn_keras.models.kept import KeptModel
 from dlgn_keras.tools.messages import check_choice
 
 
-class Exported(keras.Model):
+class Exported(KeptModel):
     """A Keras model with one input whose `export` and `quantize` say what they need."""
 
     def export(

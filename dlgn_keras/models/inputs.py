@@ -23,10 +23,13 @@ def check_inputs(x: Any, input_shape: tuple, name: str = "x") -> np.ndarray:
         raise ValueError(
             f"`{name}` must be numbers. Received: {name} of dtype {x.dtype}."
         )
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        bad = int((~np.isfinite(x)).sum())
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(x.astype("float32") if x.dtype.kind == "f" else 0)
+    if not finite.all():
+        bad = int((~finite).sum())
         raise ValueError(
-            f"`{name}` must be finite. Received: {name} with {bad} NaN or infinite."
+            f"`{name}` must be finite. Received: {name} with {bad} NaN or infinite "
+            "in float32."
         )
     check_float32(x, name)
     return x

@@ -14,7 +14,8 @@ def check_fields(source: Any, value: Any, wanted: Any, field: str = "") -> None:
         value: as json has it.
         wanted: {field: type} of a dictionary, where a field may be missing and
             others may stand beside it; or a type: `str`, `int`, `float` (finite, or
-            an int), `bool`, `list[...]`, `dict[str, ...]`, `tuple[...]` (a list with
+            an int), `bool`, `Any`,
+            `list[...]`, `dict[str, ...]`, `tuple[...]` (a list with
             an entry for each), a union of these with `|`.
         field: the name of the value, such as "data.name".
 
@@ -51,6 +52,8 @@ def _fits(value: Any, wanted: Any) -> bool:
         return isinstance(value, dict) and all(
             _fits(v, inner[1]) for v in value.values()
         )
+    if wanted is Any:
+        return True
     if wanted is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         return number and abs(value) <= 1e300 and math.isfinite(value)

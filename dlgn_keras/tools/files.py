@@ -2,9 +2,13 @@
 
 import json
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
@@ -73,8 +77,45 @@ def read_json(path: Path, largest: int = 1 << 30) -> Any:
         raise ValueError(f"{path} is damaged: {error}. Remove or replace it.") from None
 
 
-def make_folder(path: str | Path) -> Path:
+@contextmanager
+def only_one(folder: Path, what: str, name: str = "out") -> Iterator[None]:
+    """Be the one process at work in a folder; the system frees it after a kill.
+
+    A shared disk that knows no locks is used without one, with a warning.
+
+    Args:
+        folder: an existing folder; `.lock` in it stays.
+        what: what the folder is of, such as "run".
+        name: the argument that named it.
+
+    Raises:
+        ValueError: another process is at work there.
+    """
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"`{name}` must be a folder that no other {what} is using now. "
+            f"Received: {name}={str(folder)!r}."
+        ) from None
+    except NotImplementedError:
+        warnings.warn(
+            f"The disk of {str(folder)!r} has no locks: use it from one process.",
+            stacklevel=3,
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def make_folder(path: str | Path, name: str = "out") -> Path:
     """Return `path` as a folder one can write in, made if need be.
+
+    Args:
+        path: the folder.
+        name: the argument that named it.
 
     Raises:
         ValueError: the folder cannot be made or written.
@@ -87,7 +128,7 @@ def make_folder(path: str | Path) -> Path:
         probe.unlink()
     except OSError as error:
         raise ValueError(
-            f"`out` must be a folder one can write in: {error.strerror}. "
-            f"Received: out={str(path)!r}."
+            f"`{name}` must be a folder one can write in: {error.strerror}. "
+            f"Received: {name}={str(path)!r}."
         ) from None
     return folder

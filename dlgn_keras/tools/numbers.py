@@ -1,7 +1,9 @@
-"""Numbers that several rooms compute or print: softmax, deviation, percentages."""
+"""Numbers that several rooms compute, draw or print: softmax, seeds, percentages."""
 
+import random
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -46,3 +48,26 @@ def percent(mean: float | None, spread: float | None = None, digits: int = 2) ->
         return ""
     text = f"{100 * mean:.{digits}f}"
     return text if spread is None else f"{text} ± {100 * spread:.{digits}f}"
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw as after `seed` from Python's global generator, and put it back.
+
+    Keras takes from it the seeds of layers and initializers that have none.
+
+    Example:
+        >>> import random
+        >>> with seeded(3):
+        ...     first = random.random()
+        >>> with seeded(3):
+        ...     again = random.random()
+        >>> first == again
+        True
+    """
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dlgn_keras.tools.fields import check_fields
 from dlgn_keras.tools.files import write_atomically
 
 FORMAT = 2
@@ -52,6 +53,7 @@ def read(path: Path, run: dict[str, Any]) -> tuple[dict[str, Any], list[np.ndarr
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             facts = json.loads(stored["meta"].tobytes())
+            check_facts(facts)
             arrays = [stored[f"v{k:05d}"] for k in range(len(facts["paths"]))]
     except Exception as error:  # damage shows as anything: zip, json, NumPy, memory
         raise ValueError(
@@ -67,14 +69,31 @@ def read(path: Path, run: dict[str, Any]) -> tuple[dict[str, Any], list[np.ndarr
     return facts, arrays
 
 
+def check_facts(facts: Any) -> None:
+    """Raise an error where a field that `Run` uses is missing or odd."""
+    wanted = {"history": list[dict[str, float]], "interruptions": int}
+    check_fields("meta", facts, wanted | {"paths": list[str]})
+    for row in facts["history"]:
+        if type(row["epoch"]) is not int or not {"loss", "total_seconds"} <= row.keys():
+            raise ValueError(f"history has an odd row {row!r}")
+    epochs = [0, *(row["epoch"] for row in facts["history"])]
+    if epochs != sorted(set(epochs)) or facts["interruptions"] < 0:
+        raise ValueError("epochs out of order")
+    if any(row.keys() != facts["history"][0].keys() for row in facts["history"]):
+        raise ValueError("history has rows of several kinds")
+
+
 def restore(trainer: keras.Model, facts: dict, arrays: list, path: Path) -> None:
     """Put the arrays of a checkpoint into a trainer of the same make.
 
     Raises:
-        ValueError: variables that differ in number or shape.
+        ValueError: variables that differ in number, shape or dtype.
     """
     variables = state_variables(trainer)
-    if [tuple(v.shape) for v in variables] != [a.shape for a in arrays]:
+    ours = [
+        (tuple(v.shape), keras.backend.standardize_dtype(v.dtype)) for v in variables
+    ]
+    if ours != [(a.shape, a.dtype.name) for a in arrays]:
         raise ValueError(
             f"{path} holds {len(arrays)} variables that do not fit the "
             f"{len(variables)} of this model. Remove it to start again."

@@ -114,11 +114,10 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         recipe = self._recipe()
         X, y = validate_data(self, X, y)
         check_classification_targets(y)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
             raise ValueError(
-                f"`y` must hold two classes at least. Received: {len(self.classes_)} "
-                "class."
+                f"`y` must hold two classes at least. Received: {len(classes)} class."
             )
         rows = _as_float32(X)
         dataset = Dataset(
@@ -127,7 +126,7 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
             y_train=codes,
             x_test=rows[:1],  # a data set has a test part; nothing is measured on it
             y_test=codes[:1],
-            num_classes=len(self.classes_),
+            num_classes=len(classes),
             preprocessing=_standardized(rows) if self.standardize else Preprocessing(),
         )
         weights = self._weights(y, sample_weight)
@@ -135,7 +134,8 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         run = Run(recipe, dataset, batch_size, Share(), weights)
         run.parts = {}
         run.train(None, progress=False, tensorboard=None, callbacks=())
-        self.model_ = run.net
+        # Together, at the end: a broken-off fit leaves what was fitted before.
+        self.model_, self.classes_ = run.net, classes
         self.loss_ = run.history[-1]["loss"]
         self.accuracy_ = run.history[-1]["accuracy"]
         return self

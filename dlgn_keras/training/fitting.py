@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from dlgn_keras.models import FAMILIES, BaseModel, GatedModel, copy_network
 from dlgn_keras.skeletons import Conv, walk
 from dlgn_keras.tools.files import (
     make_folder,
+    only_one,
     remove_parts,
     write_atomically,
     write_text,
 )
-from dlgn_keras.tools.numbers import log_softmax
+from dlgn_keras.tools.numbers import log_softmax, seeded
 from dlgn_keras.training import checkpoint
 from dlgn_keras.training.batches import (
     LONGEST_CHUNK,
@@ -95,7 +97,8 @@ def fit(
         The Result; `result.model` is the trained model.
 
     Raises:
-        ValueError: a folder that holds another run, or that cannot be written;
+        ValueError: a folder that holds another run, where another process trains, or
+            that cannot be written;
             devices that this backend cannot use.
         FloatingPointError: the loss or the logits became NaN or infinite.
 
@@ -110,14 +113,40 @@ def fit(
         recipe = named_recipe(recipe)
     if dataset is not None and Path(recipe.data).stem != dataset.name:
         recipe = recipe.replace(data=dataset.name)  # what is recorded is what is used
+    options = {
+        "data_dir": data_dir,
+        "devices": devices,
+        "progress": progress,
+        "tensorboard": tensorboard,
+        "callbacks": callbacks,
+    }
+    if out is None:
+        return _train(recipe, None, dataset, **options)
     writes = process_index() == 0
-    folder = None
-    if out is not None:
-        folder = make_folder(out) if writes else Path(out)
-        _check_same_run(folder, recipe)
-        finished = _finished(folder, dataset)
-        if finished is not None:
-            return finished
+    folder = make_folder(out) if writes else Path(out)
+    finished = _finished(folder, recipe, dataset)
+    if finished is not None:
+        with suppress(ValueError), only_one(folder, "run"):
+            _remove_leftovers(folder)  # of a process killed between result and end
+        return finished
+    with only_one(folder, "run") if writes else nullcontext():
+        finished = _finished(folder, recipe, dataset)  # another's, ended just now
+        return finished or _train(recipe, folder, dataset, **options)
+
+
+def _train(
+    recipe: Recipe,
+    folder: Path | None,
+    dataset: Dataset | None,
+    *,
+    data_dir: str | None,
+    devices: int | None,
+    progress: bool,
+    tensorboard: bool,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Result:
+    """Train what is left of a run, and write its result."""
+    writes = process_index() == 0
     dataset = load_data(recipe, data_dir) if dataset is None else dataset
     batch_size = min(recipe.batch_size, len(dataset.y_train))
     with computing_in(recipe.precision), share_batches(devices, batch_size) as share:
@@ -134,9 +163,14 @@ def fit(
     if folder is not None and writes and result.model is not None:
         write_atomically(folder / "model.keras", result.model.save)
         result.save(folder)
-        (folder / "checkpoint.npz").unlink(missing_ok=True)
-        remove_parts(folder)
+        _remove_leftovers(folder)
     return result
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what a finished run needs no more, and parts of killed processes."""
+    (folder / "checkpoint.npz").unlink(missing_ok=True)
+    remove_parts(folder)
 
 
 def _check_same_run(folder: Path, recipe: Recipe) -> None:
@@ -158,8 +192,9 @@ def _check_same_run(folder: Path, recipe: Recipe) -> None:
         )
 
 
-def _finished(folder: Path, dataset: Dataset | None) -> Result | None:
+def _finished(folder: Path, recipe: Recipe, dataset: Dataset | None) -> Result | None:
     """Return the result already in the folder, if the run came to its end."""
+    _check_same_run(folder, recipe)
     if not (folder / "result.json").is_file():
         return None
     result = Result.load(folder)
@@ -194,9 +229,23 @@ class Run:
         share: Share,
         weights: np.ndarray | None = None,
     ) -> None:
-        keras.utils.set_random_seed(recipe.seed)
         self.recipe = recipe
         self.data = data_facts(dataset)
+        with seeded(recipe.seed):  # layers without a seed draw one of Python's
+            self._build(dataset, batch_size, share, weights)
+        self.parts = _parts(dataset, share)
+        self.history: list[dict[str, float]] = []
+        self.interruptions = 0
+
+    def _build(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        share: Share,
+        weights: np.ndarray | None,
+    ) -> None:
+        """Make the model, its batches and its trainer."""
+        recipe = self.recipe
         self.net = build_model(recipe, dataset)
         stages = walk(self.net.skeleton.stages)
         convolves = any(isinstance(stage, Conv) for stage in stages)
@@ -222,9 +271,6 @@ class Run:
             weighted_metrics=["accuracy"],
         )
         self.trainer.optimizer.build(self.trainer.trainable_variables)
-        self.parts = _parts(dataset, share)
-        self.history: list[dict[str, float]] = []
-        self.interruptions = 0
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -366,6 +412,6 @@ def load_keras(path: str) -> keras.Model:
         raise FileNotFoundError(f"No saved model {path!r} (.keras file or run folder).")
     try:
         return keras.saving.load_model(file, compile=False)
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        first_line = str(error).strip().splitlines()[0]
+    except Exception as error:  # damage shows as anything: zip, json, HDF5, Keras
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{file} is no whole saved model: {first_line}") from None

@@ -14,10 +14,26 @@ import numpy as np
 
 from dlgn_keras.data import Dataset
 from dlgn_keras.models import GatedModel
+from dlgn_keras.tools.fields import check_fields
 from dlgn_keras.tools.files import read_json, write_json
 from dlgn_keras.training.devices import device_name
 from dlgn_keras.training.recipe import Recipe, from_dict
 from dlgn_keras.version import __version__
+
+FIELDS = {
+    "recipe": dict[str, Any],
+    "test_accuracy": float,
+    "best_test_accuracy": float,
+    "best_epoch": int,
+    "validation_accuracy": float | None,
+    "parameters": int,
+    "seconds": float,
+    "seconds_per_epoch": float,
+    "history": list[dict[str, float]],
+    "environment": dict[str, str],
+    "data": dict[str, Any],
+    "interruptions": int,
+}
 
 
 @dataclass
@@ -71,8 +87,10 @@ class Result:
         path = Path(folder) / "result.json"
         if not path.is_file():
             raise FileNotFoundError(f"No finished run in {str(folder)!r}.")
+        value = read_json(path)
+        check_fields(path, value, FIELDS)
         try:
-            return cls(**read_json(path))
+            return cls(**value)
         except TypeError as error:
             raise ValueError(f"{path} is no result of this version: {error}.") from None
 

@@ -1,13 +1,10 @@
-"""The folder of a search: it belongs to one search, led by one process at a time."""
+"""The folder of a search: it belongs to one search."""
 
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from dlgn_keras.tools.fields import check_fields
 from dlgn_keras.tools.files import read_json, write_json
@@ -77,20 +74,3 @@ def _by_name(space: list[dict[str, Any]]) -> dict[str, str]:
         texts = [f"{k} {v}" for k, v in kept.items() if v not in (None, [])]
         found[str(entry.get("name"))] = f"({', '.join(texts)})"
     return found
-
-
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Lead the search of a folder, unless another process does.
-
-    Raises:
-        ValueError: another process leads it.
-    """
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise ValueError(
-            "`out` must be a folder that no other search is using now. "
-            f"Received: out={str(folder)!r}."
-        ) from None

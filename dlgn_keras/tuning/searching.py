@@ -11,12 +11,12 @@ import keras
 import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from dlgn_keras.tools.files import make_folder, write_json, write_text
+from dlgn_keras.tools.files import make_folder, only_one, write_json, write_text
 from dlgn_keras.tools.messages import check_choice, check_count
 from dlgn_keras.training.recipe import from_dict
 from dlgn_keras.training.result import data_facts, environment
 from dlgn_keras.tuning.board import Board
-from dlgn_keras.tuning.folder import claim, only_one
+from dlgn_keras.tuning.folder import claim
 from dlgn_keras.tuning.hypermodel import GatedHyperModel
 from dlgn_keras.tuning.machines import POLL_SECONDS, Client, check_address, serve
 from dlgn_keras.tuning.oracles import Lasting, make_oracle
@@ -140,7 +140,7 @@ def search(
         with board, _kept_quiet():
             this.work_for(client)
         return None
-    with only_one(folder):
+    with only_one(folder, "search"):
         claim(folder, facts)
         (folder / "trials").mkdir(exist_ok=True)
         oracle.settle(folder, hours)

@@ -1,6 +1,7 @@
 """The neural tangent kernel against exact differences and its mean over signs."""
 
 import itertools
+import sys
 
 import numpy as np
 import oracle
@@ -153,3 +154,17 @@ def test_bad_options_are_named(options, message):
     net = tiny.build("dlgn", "fc")
     with pytest.raises(ValueError, match=message):
         kernels.ntk(net, np.zeros((1, 4)), **options)
+
+
+def test_memory_is_said_before_it_is_needed(monkeypatch):
+    net = tiny.build("dlgn", "fc")
+    x = np.zeros((5, 4), "float32")
+    weights = sum(int(np.prod(v.shape)) for v in net.value_network.trainable_variables)
+    needed = 20 * 32 * weights + 8 * 25
+    assert kernels.ntk(net, x, memory=needed).shape == (5, 5)
+    module = sys.modules[kernels.ntk.__module__]
+    monkeypatch.setattr(module, "per_example_gradients", None)
+    with pytest.raises(ValueError, match=r"kernel of shape \(5, 5\) needs .* KiB"):
+        kernels.ntk(net, x, memory=needed - 1)
+    with pytest.raises(ValueError, match="`memory` must be a number of bytes"):
+        kernels.ntk(net, x, memory=True)

@@ -1,6 +1,7 @@
 """Tiles: on disk, over workers, within memory, and what is refused."""
 
 import json
+import os
 import tracemalloc
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -11,10 +12,11 @@ from tolerances import assert_close
 
 import dlgn_keras as dk
 from dlgn_keras import kernels
-from dlgn_keras.kernels import gram
+from dlgn_keras.kernels import gram, store
 from dlgn_keras.kernels.plan import make_plan
 from dlgn_keras.kernels.tiles import compute_tile, pair_bytes, read_examples
 from dlgn_keras.skeletons import Dense, Residual, Skeleton
+from dlgn_keras.tools.files import only_one
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def test_half_written_tile_is_computed_again(net, x, tmp_path, monkeypatch):
         kernels.npk(net, x, batch_size=2, folder=tmp_path)
     notes = tmp_path / "finished.txt"
     last = notes.read_text().splitlines()[-1]
-    row, column, _ = last.split()
+    row, column, *_ = last.split()
     notes.write_text(notes.read_text()[: -len(" ok\n")])  # the crash hit this line
     partial = np.lib.format.open_memmap(tmp_path / "gram.partial.npy", mode="r+")
     partial[int(row) : int(row) + 2, int(column) : int(column) + 2] = 1e9
@@ -99,6 +101,7 @@ def test_finished_folder_names_its_model_and_examples(net, x, tmp_path):
     assert manifest["tile_size"] == 3
     assert isinstance(result, np.memmap)
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
+        ".lock",
         "gram.npy",
         "manifest.json",
     ]
@@ -203,3 +206,147 @@ def test_models_without_a_kernel_are_named(x):
     net = dk.DLGN(free, (3,), num_classes=2)
     with pytest.raises(ValueError, match="A branch of 'add_2' must have weights"):
         kernels.npk(net, np.zeros((1, 3)))
+
+
+def half_done(net, x, folder, monkeypatch, tiles=5):
+    stop_after(monkeypatch, tiles)
+    with pytest.raises(Crash):
+        kernels.npk(net, x, batch_size=2, folder=folder)
+    monkeypatch.undo()
+
+
+def test_a_torn_or_changed_partial_file_is_computed_again(
+    net, x, tmp_path, monkeypatch
+):
+    whole = np.asarray(kernels.npk(net, x, folder=tmp_path / "whole", batch_size=2))
+    half_done(net, x, tmp_path, monkeypatch)
+    partial = tmp_path / "gram.partial.npy"
+    content = partial.read_bytes()
+    assert len(content) == 128 + 8 * 7 * 7
+    damaged = {
+        "cut short": content[:300],
+        "empty": b"",
+        "longer": content + b"more",
+        "a tile": content[:130] + b"\xff" + content[131:],
+        "a mirrored tile": content[:-20] + bytes(20),
+        "the header": b"\x00" * 128 + content[128:],
+    }
+    notes = (tmp_path / "finished.txt").read_text()
+    for name, other in damaged.items():
+        partial.write_bytes(other)
+        (tmp_path / "finished.txt").write_text(notes)
+        found = kernels.npk(net, x, folder=tmp_path)
+        assert np.array_equal(found, whole), name
+        (tmp_path / "gram.npy").unlink()
+
+
+def test_without_checksums_a_torn_partial_file_gives_zeros(
+    net, x, tmp_path, monkeypatch
+):
+    half_done(net, x, tmp_path, monkeypatch)
+    os.truncate(tmp_path / "gram.partial.npy", 200)
+    monkeypatch.setattr(store.Store, "_good", lambda self, path, notes: notes)
+    assert (np.asarray(kernels.npk(net, x, folder=tmp_path)) == 0).sum() > 10
+
+
+def test_a_changed_finished_gram_is_mended_and_told(net, x, tmp_path):
+    whole = np.array(kernels.npk(net, x, folder=tmp_path, batch_size=2))
+    path = tmp_path / "gram.npy"
+    content = bytearray(path.read_bytes())
+    content[200] ^= 4
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="is damaged: 1 of its 10 tiles are computed"):
+        found = kernels.npk(net, x, folder=tmp_path)
+    assert np.array_equal(found, whole)
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(ValueError, match="with its manifest"):
+        kernels.npk(net, x, folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: {},
+        lambda m: [],
+        lambda m: None,
+        lambda m: {**m, "shape": "77"},
+        lambda m: {**m, "shape": [7, 7.5]},
+        lambda m: {**m, "tile_size": 0},
+        lambda m: {**m, "tile_size": True},
+        lambda m: {**m, "key": 3},
+        lambda m: {**m, "tiles": {"0": 1}},
+        lambda m: {**m, "tiles": [[0, 0, 1]]},
+        lambda m: {**m, "tiles": [[0, -2, 1, 0]]},
+    ],
+)
+def test_an_odd_manifest_is_refused_in_one_line(change, net, x, tmp_path):
+    kernels.npk(net, x[:2], folder=tmp_path)
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(ValueError, match=r"manifest\.json(:| is damaged)") as error:
+        kernels.npk(net, x[:2], folder=tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_disk_that_fills_up_ends_in_one_line_and_keeps_what_is_done(
+    net, x, tmp_path, monkeypatch
+):
+    whole = np.asarray(kernels.npk(net, x))
+    put = store.Store._put
+
+    def full_at_last(self, file, start, values):
+        with open("/dev/full", "r+b", buffering=0) as full:  # no space left, ever
+            put(self, full if start == (2, 2) else file, start, values)
+
+    monkeypatch.setattr(store.Store, "_put", full_at_last)
+    with pytest.raises(OSError, match="The 4 tiles before are kept") as error:
+        kernels.npk(net, x, folder=tmp_path, batch_size=2)
+    assert "\n" not in str(error.value)
+    monkeypatch.undo()
+    computed = stop_after(monkeypatch, 100)
+    assert_close(kernels.npk(net, x, folder=tmp_path), whole, "float64")
+    assert len(computed) == 6
+
+
+def test_two_at_work_in_one_folder_are_told(net, x, tmp_path):
+    with only_one(tmp_path, "Gram", "folder"):
+        with pytest.raises(ValueError, match=r"`folder` must be .* no other Gram"):
+            kernels.npk(net, x, folder=tmp_path)
+    kernels.npk(net, x, folder=tmp_path)
+    with only_one(tmp_path, "Gram", "folder"):  # a finished one is read by all
+        kernels.npk(net, x, folder=tmp_path)
+
+
+def test_what_a_kill_in_finish_leaves_is_removed(net, x, tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killed(self, **_):
+        if self.name == "finished.txt":
+            raise Killed
+        unlink(self, **_)
+
+    unlink = type(tmp_path).unlink
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "unlink", killed)
+        with pytest.raises(Killed):
+            kernels.npk(net, x, folder=tmp_path)
+    assert (tmp_path / "finished.txt").exists()
+    kernels.npk(net, x, folder=tmp_path)
+    assert not (tmp_path / "finished.txt").exists()
+
+
+@pytest.mark.parametrize("value", [1e300, -1e39])
+def test_inputs_beyond_float32_are_refused(value):
+    net = dk.DLGN("fc:depth=1,width=4", (3,), 3, seed=0)
+    with pytest.raises(ValueError, match=r"`x` must be finite.*infinite in float32"):
+        kernels.npk(net, np.full((2, 3), value))
+
+
+def test_gates_that_are_no_numbers_give_no_kernel():
+    net = dk.DGN("fc:depth=1,width=4", (2,), 3, gate="soft", seed=0)
+    for weight in net.gating_network.weights:
+        weight.assign(np.ones(weight.shape) * 10)
+    x = np.array([[3e38, -3e38]])  # infinite less infinite
+    with pytest.raises(ValueError, match="gates and kernel are finite"):
+        kernels.npk(net, x)

@@ -1,5 +1,7 @@
 """Checkpoints: whole or refused, and of this run or refused."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from dlgn_keras.training.recipe import Recipe
 from dlgn_keras.training.step import make_trainer
 
 RUN = {"fingerprint": "abc", "backend": keras.backend.backend()}
-META = {**RUN, "epoch": 3, "history": [{"loss": 0.5}]}
+ROW = {"epoch": 3, "loss": 0.5, "seconds": 1.0, "total_seconds": 1}
+META = {**RUN, "epoch": 3, "history": [ROW], "interruptions": 0}
 
 
 def make(width=2, value=None):
@@ -118,3 +121,40 @@ def test_a_failed_write_leaves_the_old_checkpoint(saved, tmp_path, monkeypatch):
         checkpoint.save(path, make(), META)
     assert path.read_bytes() == saved.read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.npz"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.pop("history"),
+        lambda m: m.pop("interruptions"),
+        lambda m: m.update(history={}) or m.update(history="abc"),
+        lambda m: m.update(history=[3]),
+        lambda m: m.update(history=[ROW, {"epoch": 4}]),
+        lambda m: m.update(history=[ROW, ROW]),
+        lambda m: m.update(history=[ROW | {"loss": "low"}]),
+        lambda m: m.update(history=[ROW | {"epoch": 1.5}]),
+        lambda m: m.update(interruptions=-1),
+        lambda m: m.update(interruptions=True),
+        lambda m: m.update(paths="abc"),
+        lambda m: m.update(paths=[1, *m["paths"][1:]]),
+    ],
+)
+def test_a_field_of_another_kind_is_refused(change, saved, tmp_path):
+    with np.load(saved) as stored:
+        arrays = dict(stored)
+    meta = json.loads(arrays["meta"].tobytes())
+    change(meta)
+    arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    path = tmp_path / "checkpoint.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match="is no whole checkpoint") as error:
+        checkpoint.read(path, RUN)
+    assert "\n" not in str(error.value)
+
+
+def test_arrays_of_another_dtype_are_refused(saved):
+    facts, arrays = checkpoint.read(saved, RUN)
+    other = [array.astype("float64") for array in arrays]
+    with pytest.raises(ValueError, match="variables that do not fit"):
+        checkpoint.restore(make(), facts, other, saved)

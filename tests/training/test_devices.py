@@ -79,7 +79,7 @@ if keras.backend.backend() == "jax":
             )
         # Process 0 alone writes: the folder given to process 1 stays empty.
         assert {p.name for p in (tmp_path / "0").iterdir()} == {
-            "recipe.json", "log.csv", "model.keras", "result.json",
+            ".lock", "recipe.json", "log.csv", "model.keras", "result.json",
         }  # fmt: skip
         assert list((tmp_path / "1").iterdir()) == []
 

@@ -1,5 +1,7 @@
 """A run killed with `kill -9`, three times over, ends with the very same bits."""
 
+import json
+import random
 import shutil
 import sys
 
@@ -8,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from dlgn_keras.tools.files import only_one
 from dlgn_keras.training import Result, checkpoint, fit, load_trained
 from dlgn_keras.training.recipe import Recipe
 
@@ -92,7 +95,7 @@ def test_a_run_killed_at_three_moments_ends_with_the_bits_of_an_uninterrupted_on
     assert result == Result.load(folder)
     assert result.interruptions == 2
     assert {path.name for path in folder.iterdir()} == {
-        "recipe.json", "log.csv", "model.keras", "result.json",
+        ".lock", "recipe.json", "log.csv", "model.keras", "result.json",
     }  # fmt: skip
 
     whole = fit(RECIPE, progress=False)
@@ -153,3 +156,83 @@ def test_each_kind_of_state_is_needed_for_the_same_bits(
 
 def to_numpy(variable):
     return keras.ops.convert_to_numpy(variable)
+
+
+def test_two_runs_at_once_in_one_folder_are_told(tmp_path):
+    refused = pytest.raises(ValueError, match=r"`out` must be .* that no other run is")
+    with only_one(tmp_path, "run"), refused:
+        fit(SHORT, tmp_path, progress=False)
+    assert not (tmp_path / "recipe.json").exists()
+    one = fit(SHORT, tmp_path, progress=False)
+    with only_one(tmp_path, "run"):  # a finished one is read by all
+        assert fit(SHORT, tmp_path, progress=False) == one
+
+
+def test_what_a_kill_after_the_result_leaves_is_removed(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def killed(self, **_):
+        if self.name == "checkpoint.npz":
+            raise Killed
+        unlink(self, **_)
+
+    unlink = type(tmp_path).unlink
+    monkeypatch.setattr(type(tmp_path), "unlink", killed)
+    with pytest.raises(Killed):
+        fit(SHORT, tmp_path, progress=False)
+    monkeypatch.undo()
+    (tmp_path / ".model.1.part.keras").touch()
+    names = {path.name for path in tmp_path.iterdir()}
+    fit(SHORT, tmp_path, progress=False)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert names - left == {"checkpoint.npz", ".model.1.part.keras"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"history": "abc"},
+        {"history": [1]},
+        {"test_accuracy": "high"},
+        {"seconds": None},
+        {"data": []},
+        {"interruptions": 1.5},
+        {"other": 1},
+    ],
+)
+def test_a_result_with_an_odd_field_is_refused(change, tmp_path):
+    real = {"test_accuracy": 1, "best_test_accuracy": 1, "seconds": 1}
+    whole = Result(
+        {}, best_epoch=1, validation_accuracy=None, parameters=1,
+        seconds_per_epoch=0.1, history=[], environment={}, **real,
+    )  # fmt: skip
+    whole.save(tmp_path)
+    assert Result.load(tmp_path) == whole
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(whole.to_config() | change))
+    with pytest.raises(ValueError, match=r"result\.json(:| is no result)") as error:
+        Result.load(tmp_path)
+    assert "\n" not in str(error.value)
+    path.write_text("[]")
+    with pytest.raises(ValueError, match=r"result\.json: it must be"):
+        Result.load(tmp_path)
+
+
+def test_fit_leaves_the_global_generators_of_the_caller(tmp_path):
+    def drawn():
+        ours = np.random.random()  # noqa: NPY002 (the caller's)
+        return random.random(), ours, float(keras.random.uniform(()))
+
+    def seed():
+        keras.utils.set_random_seed(11)
+
+    seed()
+    untouched = drawn()
+    seed()
+    one = fit(SHORT, progress=False)
+    assert drawn() == untouched
+    random.seed(99)
+    other = fit(SHORT, progress=False)
+    ours, theirs = one.model.get_weights(), other.model.get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))

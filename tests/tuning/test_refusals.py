@@ -9,8 +9,8 @@ from few_digits import digits
 
 import dlgn_keras as dk
 from dlgn_keras.cli import main
+from dlgn_keras.tools.files import only_one
 from dlgn_keras.tuning import searching, trials
-from dlgn_keras.tuning.folder import only_one
 from dlgn_keras.tuning.plots import best_so_far
 
 SPACE = {"width": [4, 12], "beta": [1.0, 3.0, 9.0]}
@@ -210,7 +210,10 @@ def test_hyperband_chooses_the_epochs_itself(tmp_path):
 
 
 def test_two_searches_do_not_share_a_folder(tmp_path):
-    with only_one(tmp_path), pytest.raises(ValueError, match="no other search"):
+    with (
+        only_one(tmp_path, "search"),
+        pytest.raises(ValueError, match="no other search"),
+    ):
         dk.tuning.search(model(), tmp_path, **OPTIONS)
 
 

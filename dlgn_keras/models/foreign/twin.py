@@ -25,6 +25,7 @@ from dlgn_keras.models.builder import as_float32, value_inputs
 from dlgn_keras.models.foreign.calls import filled
 from dlgn_keras.models.foreign.graph import Graph, Step
 from dlgn_keras.models.inputs import predict_arrays
+from dlgn_keras.models.kept import KeptModel
 from dlgn_keras.tools.messages import check_choice
 
 # What comes out at a site or a max pooling, given the step and what comes in.
@@ -344,7 +345,7 @@ class DisentangledModel(BaseModel):
     def _preprocessing(self) -> keras.Model:
         start = self.source_graph.value_input
         x = self._parts.preprocessing.walk(self.input, 0, {start})[start]
-        return keras.Model(self.input, x)
+        return KeptModel(self.input, x)
 
     # -- weights and saving --------------------------------------------------
 
@@ -381,7 +382,7 @@ def _gating_network(parts: _Parts, shape: tuple) -> keras.Model:
         wanted = {step.inputs[0] for step in graph.sites()}
         found = trunk.walk(x, graph.value_input, wanted, answer)
         q = {step.name: found[step.inputs[0]] for step in graph.sites()}
-        return keras.Model(x, q, name="gating_network")
+        return KeptModel(x, q, name="gating_network")
 
 
 def _value_network(parts: _Parts, shape: tuple) -> keras.Model:
@@ -390,4 +391,4 @@ def _value_network(parts: _Parts, shape: tuple) -> keras.Model:
         z, gates = value_inputs(shape, dict(parts.sites))
         answer = value_answer(graph, gates)
         found = parts.value.walk(z, graph.value_input, {graph.output}, answer)
-        return keras.Model([z, gates], found[graph.output], name="value_network")
+        return KeptModel([z, gates], found[graph.output], name="value_network")
