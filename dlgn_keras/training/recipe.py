@@ -197,7 +197,7 @@ class Recipe:
         """Rebuild a recipe from json text; unknown fields are a ValueError."""
         try:
             config = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # nested thousands deep
             raise ValueError(f"A recipe must be json: {error}.") from None
         return from_dict(config)
 
