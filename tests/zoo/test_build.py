@@ -203,13 +203,14 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def run_build(checkout, tmp_path, minutes, *names):
+OPTIONS = ("--seeds", "1", "--data-dir", ".", "--out", "zoo", "--runs", "runs")
+
+
+def run_build(checkout, tmp_path, minutes, name):
     environ = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"}
     script = str(checkout / "zoo" / "build.py")
-    options = ["--minutes", minutes, "--seeds", "1", "--data-dir", "."]
-    places = ["--out", "zoo", "--runs", "runs"]
     return subprocess.run(
-        [sys.executable, "-c", WITHOUT, script, *names, *options, *places],
+        [sys.executable, "-c", WITHOUT, script, name, "--minutes", minutes, *OPTIONS],
         cwd=tmp_path,
         env=environ,
         capture_output=True,
@@ -218,7 +219,9 @@ def run_build(checkout, tmp_path, minutes, *names):
     )
 
 
-def test_it_builds_without_tensorflow_and_goes_on(checkout, tmp_path):
+def test_it_builds_without_tensorflow_and_goes_on(
+    checkout, tmp_path, monkeypatch, capsys
+):
     name = "dgn_frnpf_fc_digits"
 
     first = run_build(checkout, tmp_path, "0.001", name)
@@ -232,9 +235,11 @@ def test_it_builds_without_tensorflow_and_goes_on(checkout, tmp_path):
     assert verify(tmp_path / "zoo" / name).golden_error < 1e-3
     assert (tmp_path / "zoo" / name / METADATA).is_file()
 
-    third = run_build(checkout, tmp_path, "5", name, "--list")
-    assert third.stdout.strip() == "none"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["build.py", name, "--list", *OPTIONS])
+    assert build.main() == 0
+    assert capsys.readouterr().out.strip() == "none"
 
-    wrong = run_build(checkout, tmp_path, "5", "dlgn_fc_digit")
-    assert wrong.returncode == 2
-    assert len(wrong.stderr.strip().splitlines()) == 1
+    monkeypatch.setattr(sys, "argv", ["build.py", "dlgn_fc_digit", *OPTIONS])
+    assert build.main() == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
