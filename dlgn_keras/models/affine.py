@@ -15,16 +15,7 @@ from dlgn_keras.models.base import GatedModel
 from dlgn_keras.models.builder import as_float32, preprocess
 from dlgn_keras.models.kept import KeptModel
 from dlgn_keras.models.shallow import shallow_skeletons
-from dlgn_keras.skeletons import (
-    AveragePool,
-    Conv,
-    Dense,
-    Flatten,
-    GlobalPool,
-    MaxPool,
-    Residual,
-    Stage,
-)
+from dlgn_keras.skeletons import Dense, Flatten, Residual, Stage
 from dlgn_keras.skeletons.rules import StageRules
 
 
@@ -57,10 +48,7 @@ def fold(parameters: Mapping[str, Affine]) -> dict[str, Folded]:
     }
 
 
-COMPOSED = StageRules("A composed gating network")
-COMPOSED.refuse(
-    *(Conv, AveragePool, MaxPool, GlobalPool), reason="it has dense stages only"
-)
+COMPOSED = StageRules("A composed gating network", "it has dense stages only")
 
 
 @COMPOSED.rule(Residual, "body", "shortcut", "gated")

@@ -7,13 +7,8 @@ from typing import Any
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.models.base import Site
 from dlgn_keras.skeletons import (
-    AveragePool,
-    Conv,
     Dense,
     Flatten,
-    GlobalPool,
-    MaxPool,
-    Residual,
     Skeleton,
     check_input_shape,
     gate_shapes,
@@ -27,11 +22,8 @@ VALUE_INPUTS = ("input", "ones")
 VALUES = ("network", "tensor")
 MAX_PATHS = 1_000_000
 # Stages that a tensor of path values may stand on.
-TENSOR_STAGES = StageRules("`value` 'tensor'")
-TENSOR_STAGES.refuse(
-    *(Conv, AveragePool, MaxPool, GlobalPool, Residual),
-    reason="it needs gated dense stages in a chain",
-)
+CHAIN = "it needs gated dense stages in a chain"
+TENSOR_STAGES = StageRules("`value` 'tensor'", otherwise=CHAIN)
 
 
 @TENSOR_STAGES.rule(Flatten)
@@ -39,7 +31,7 @@ def _any(stage: Flatten) -> None:
     pass
 
 
-@TENSOR_STAGES.rule(Dense, "affine", gated="it needs gated dense stages in a chain")
+@TENSOR_STAGES.rule(Dense, "affine", gated=CHAIN)
 def _gated(stage: Dense) -> None:
     pass
 

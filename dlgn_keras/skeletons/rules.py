@@ -35,6 +35,7 @@ class StageRules:
 
     Args:
         purpose: what the rules do, the subject of the errors.
+        otherwise: why all other kinds are refused; empty: each needs a row.
 
     Example:
         >>> from dlgn_keras.skeletons import Dense, Flatten
@@ -51,8 +52,9 @@ class StageRules:
 no rule.
     """
 
-    def __init__(self, purpose: str) -> None:
+    def __init__(self, purpose: str, otherwise: str = "") -> None:
         self.purpose = purpose
+        self.other = Rule(None, frozenset(), {}, otherwise)
         self.rows: dict[type, Rule] = {}
         TABLES.append(self)
 
@@ -84,9 +86,10 @@ no rule.
             ValueError: no rule, a refusal, or a field with a value that the rule
                 does not take into account.
         """
-        row = self.rows.get(type(stage))
-        what, reason = f"{stage.name!r} ({type(stage).__name__})", "it has no rule"
-        if row is not None and row.apply is not None:
+        row = self.rows.get(type(stage), self.other)
+        what = f"{stage.name!r} ({type(stage).__name__})"
+        reason = row.reason or "it has no rule"
+        if row.apply is not None:
             unread = [
                 f"{field.name}={getattr(stage, field.name)!r}"
                 for field in dataclasses.fields(stage)
@@ -97,8 +100,6 @@ no rule.
                 return row.apply
             what = f"{what} with {unread[0]}"
             reason = row.refused.get(unread[0].partition("=")[0], reason)
-        elif row is not None:
-            reason = row.reason
         raise ValueError(f"{self.purpose} is not possible for stage {what}: {reason}.")
 
     def check(self, stages: tuple[Stage, ...]) -> None:
@@ -115,5 +116,5 @@ no rule.
     def missing(self, kind: type) -> set[str]:
         """Return the fields of a kind that the table says nothing about."""
         names = {field.name for field in dataclasses.fields(kind)} - {"name"}
-        row = self.rows.get(kind, Rule(None, frozenset(), {}))
+        row = self.rows.get(kind, self.other)
         return set() if row.reason else names - row.fields - set(row.refused)
