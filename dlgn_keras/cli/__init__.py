@@ -20,7 +20,7 @@ COMMANDS = {
     "train": "train one model from a recipe",
     "tune": "search for the best recipe, on one machine or many",
     "evaluate": "measure the accuracy of a saved model on a data set",
-    "explain": "write a page that takes a model's answers apart",
+    "explain": "write a page that explains a model's answers",
     "kernel": "compare the neural path kernels of trained models",
     "reproduce": "make a published table or figure again",
     "zoo": "list, show, verify and push pretrained models",

@@ -1,4 +1,4 @@
-"""Check that arrays can be trained on; one clear line if not."""
+"""Check that arrays can be trained on."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A classification data set: arrays, what they mean, and how to prepare them."""
+"""A classification data set: its arrays, their classes and preprocessing."""
 
 from dataclasses import dataclass, field, replace
 from numbers import Integral
@@ -238,7 +238,7 @@ def balanced_indices(labels: np.ndarray, num: int) -> np.ndarray:
 
     Args:
         labels: (n,) class numbers.
-        num: how many to choose, 1 to n.
+        num: number to choose, 1 to n.
     """
     ranks = class_ranks(labels, np.arange(len(labels)))
     return np.sort(np.lexsort((labels, ranks))[:num])
@@ -253,7 +253,7 @@ def stratified_indices(labels: np.ndarray, num: int, seed: int) -> np.ndarray:
 
     Args:
         labels: (n,) class numbers.
-        num: how many to choose, 1 to n.
+        num: number to choose, 1 to n.
         seed: of the random order.
     """
     order = np.random.default_rng(seed).permutation(len(labels))

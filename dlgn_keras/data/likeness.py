@@ -1,4 +1,4 @@
-"""Whether inputs look like those of a training set, by their pixel statistics.
+"""Compare inputs with a training set by their pixel statistics.
 
 Three numbers an image, in raw units: its mean, its standard deviation, and its
 roughness, the mean absolute difference of neighbouring entries. A training set is

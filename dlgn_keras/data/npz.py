@@ -1,4 +1,4 @@
-"""Your own data: an .npz file with x_train, y_train, x_test and y_test."""
+"""Data sets from .npz files with x_train, y_train, x_test and y_test."""
 
 import zipfile
 from pathlib import Path

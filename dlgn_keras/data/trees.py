@@ -1,4 +1,4 @@
-"""A complete oblique decision tree: nodes, leaves, labels, and the way to them."""
+"""A complete oblique decision tree: its nodes, leaves and labels."""
 
 import json
 from collections.abc import Sequence
@@ -130,11 +130,11 @@ class ObliqueTree:
         return nodes
 
     def to_text(self, names: Sequence[str] | None = None, terms: int = 4) -> str:
-        """Return the tree as text, a line a node, each under what it hangs from.
+        """Return the tree as text, one line a node, each below its parent.
 
         Args:
             names: (dim,) names of the features; default "x0", "x1", ...
-            terms: how many features to write of each node, the heaviest of its
+            terms: number of features to write of each node, the heaviest of its
                 normal scaled to length 1.
 
         Raises:

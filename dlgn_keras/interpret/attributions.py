@@ -1,7 +1,7 @@
-"""Other people's attributions, to measure ours against on the same models.
+"""Published attribution methods, to compare with contributions on the same models.
 
-All return (n, *input_shape) for raw inputs, so that "zero" means what it means to
-the network: the raw value that preprocessing maps to 0 is the baseline of all.
+Each returns (n, *input_shape) for raw inputs. The baseline of all is the raw value that
+preprocessing maps to 0.
 """
 
 import warnings
@@ -37,7 +37,7 @@ def input_gradients(
         net: any model of this library.
         x: raw inputs (n, *input_shape).
         target: (n,) classes.
-        batch_size: how many examples are held at a time.
+        batch_size: number of examples held at a time.
 
     Example:
         >>> import numpy as np, dlgn_keras as dk
@@ -85,7 +85,7 @@ def integrated_gradients(
 def occlusion(
     net: Model, x: np.ndarray, target: np.ndarray, size: int = 4
 ) -> np.ndarray:
-    """What the logit loses when a square of `size` pixels becomes the baseline.
+    """Return the loss of the logit when a square of `size` pixels becomes the baseline.
 
     Squares lie side by side; each loss is spread evenly over its entries.
     Reference: Zeiler and Fergus, arXiv 1311.2901.

@@ -120,7 +120,7 @@ def explain(
         target: class to explain, one for all or one per example; None takes each
             example's predicted class. Of a model that ends in a map, such as a
             segmentation, an entry (row, column, channel); None takes the largest.
-        batch_size: how many examples are held at a time; 32 stay in a
+        batch_size: number of examples held at a time; 32 stay in a
             processor's cache.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Is an attribution faithful? Deletion, insertion and grid localisation.
+"""Faithfulness of attributions: deletion, insertion and grid localisation.
 
-Every measure gives one number per image, so that methods can be compared on the
-same images, with a confidence interval.
+Each measure gives one number per image. Methods are compared on the same images, with
+a confidence interval.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,8 +32,9 @@ class Interval(NamedTuple):
 class Faithfulness(NamedTuple):
     """One method's scores.
 
-    deletion: mean probability while its highest pixels go first; lower is better.
-    insertion: mean probability while they come first; higher is better.
+    deletion: mean probability of the class while pixels are removed, the highest
+        attribution first; lower is better.
+    insertion: the same while pixels are inserted; higher is better.
     localisation: share of positive attribution in the right cell of a 2x2 grid, 0.25
         by chance; None where the network takes no larger image.
     deletion_scores, insertion_scores, localisation_scores: one per image (per cell).
@@ -72,14 +73,14 @@ def deletion_curves(
     steps: int = 20,
     mode: str = "deletion",
 ) -> np.ndarray:
-    """Return the probability of a class as pixels go (or come), best first.
+    """Return the probability of a class while pixels are removed or inserted.
 
-    Pixels (all channels of a position) are ranked by their attribution; in equal
-    steps they are replaced by the baseline ("deletion", from the whole image) or
-    by their own value ("insertion", from the baseline).
+    Pixels (all channels of a position) are ranked, the highest attribution first. In
+    equal steps they are replaced by the baseline ("deletion", from the whole image)
+    or by their own value ("insertion", from the baseline).
 
     Args:
-        net: the model asked.
+        net: the model to evaluate.
         x: raw inputs (n, *input_shape). target: (n,) classes.
         maps: attributions (n, *input_shape).
         steps: number of equal steps.
@@ -156,8 +157,8 @@ def grid_localisation(
 ) -> np.ndarray:
     """Return the share of positive attribution that falls into the right cell.
 
-    Four images of different classes fill a 2x2 grid; the attribution to the class of
-    each is asked for in turn.
+    Four images of different classes fill a 2x2 grid. The method explains the class of
+    each in turn.
 
     Args:
         larger: the result of `grid_model`.
@@ -206,9 +207,9 @@ def score_methods(
         x, y: raw images and their classes; the class explained is y.
         methods: names from `METHODS`, or functions by name.
         steps: steps of the deletion and insertion curves.
-        num_grids: how many 2x2 grids; 0 leaves localisation out, as does a network
-            that takes no larger image (twins of Keras models among them).
-        seed: of the grids drawn.
+        num_grids: number of 2x2 grids; 0 leaves localisation out, as does a network
+            that takes no larger image, such as the twin of a Keras model.
+        seed: seed of the grids.
 
     Returns:
         {method: Faithfulness}, all on the same images and grids.

@@ -39,11 +39,11 @@ def slice_regions(
         net: a DNN, DGN or DLGN of dense layers.
         origin, first, second: raw inputs (*input_shape) that span the plane.
         extent: (s from, s to, t from, t to), the part of the plane to cut.
-        max_regions: where to stop, with an error.
-        num_sites: how many sites cut, counted from the input; None: all.
+        max_regions: the largest number of regions; more are an error.
+        num_sites: number of sites that cut, from the input on; None for all.
 
     Returns:
-        list of Region; together they fill the extent.
+        list of Region, which together fill the extent.
 
     Raises:
         TypeError: `net` is no model of this library.

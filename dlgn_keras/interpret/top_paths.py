@@ -1,8 +1,8 @@
-"""The paths that carry the most of a logit: exact, however many paths there are.
+"""The paths with the largest contributions to a logit, exact for any number of paths.
 
-Tables of the largest product that reaches each unit (dynamic programming) guide a
-best-first search from the logit back: complete paths leave its queue in exact
-order, so k paths cost k walks and not an enumeration.
+Dynamic programming makes a table of the largest product that reaches each unit. The
+tables guide a best-first search from the logit back: complete paths leave its queue in
+exact order, so k paths cost k walks and not an enumeration.
 """
 
 import heapq
@@ -50,7 +50,7 @@ class TopPaths(NamedTuple):
     """The top paths of one example's logit, largest first.
 
     paths: tuple of Path. target: the class. logit: its value.
-    share: sum of the paths' contributions over the logit; can pass 1, since
+    share: sum of the paths' contributions over the logit; can exceed 1, since
         paths of both signs cancel.
     magnitude_share: sum of the paths' magnitudes over that of all paths, 0 to 1.
     """
@@ -81,10 +81,10 @@ def top_paths(
         net: a DNN, DGN or DLGN.
         x: one raw input, (*input_shape) or (1, *input_shape).
         target: class; the predicted one if None.
-        k: how many paths; fewer come back where fewer are not zero.
+        k: number of paths; fewer are returned where fewer are not zero.
         by: "magnitude", "positive" or "negative": which paths count as largest.
         include_bias: whether paths that start at biases and batch norm shifts
-            compete with those from the input. The shares are of all paths anyway.
+            compete with those from the input. The shares always refer to all paths.
 
     Returns:
         TopPaths.

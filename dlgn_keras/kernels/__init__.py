@@ -45,7 +45,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load scikit-learn only where its estimator is asked for."""
+    """Load scikit-learn on first use of its estimator."""
     if name == "NPKClassifier":
         from dlgn_keras.kernels.classifier import NPKClassifier
 

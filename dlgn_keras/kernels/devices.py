@@ -49,7 +49,7 @@ class DeviceExecutor:
         right: Examples | None,
         **limits: Any,
     ) -> "Future[np.ndarray]":
-        """Compute one tile, as `concurrent.futures` executors are asked to."""
+        """Compute one tile, in the interface of `concurrent.futures`."""
         future: Future[np.ndarray] = Future()
         future.set_result(self._tile(plan, left, left if right is None else right))
         return future
@@ -82,7 +82,7 @@ def _filled(side: Side, start: int, size: int, total: int) -> Side:
 
 
 def num_devices() -> int:
-    """Return how many devices a compiled block is spread over."""
+    """Return the number of devices that share a compiled block."""
     if keras.backend.backend() != "jax":
         return 1
     import jax

@@ -78,7 +78,7 @@ def npk(
         executor: anything with `submit`, as `concurrent.futures` has it: a Dask
             client's `get_executor()` spreads the tiles over machines. None works here,
             in threads.
-        workers: with an executor, how many tiles are under way at a time.
+        workers: with an executor, number of tiles under way at a time.
         threads: threads of one tile; every processor if None (1 with an executor).
         progress: whether to draw a progress bar; on a terminal if None.
 

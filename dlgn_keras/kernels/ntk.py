@@ -1,4 +1,4 @@
-"""ntk: the neural tangent kernel of a given model, its value network's or its whole."""
+"""ntk: the neural tangent kernel of a model, or of its value network alone."""
 
 from typing import Any
 

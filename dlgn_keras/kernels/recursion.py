@@ -51,7 +51,7 @@ class Kept(NamedTuple):
 
     values: (K, *positions, a, *positions', b), or (K, *positions, a, b) where only
         equal positions are kept. K is the number of channels, of groups, or 1.
-    copies: how many channels each of the K stands for: with K = 1, all channels
+    copies: number of channels that each of the K stands for: with K = 1, all channels
         (they are equal) or 1 (the K = 1 is their sum); behind groups, a group's.
     rank: number of position axes.
     pairs: whether positions are kept in pairs.

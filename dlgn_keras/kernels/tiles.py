@@ -75,7 +75,7 @@ def check_examples(net: Any, name: str, x: Any) -> np.ndarray:
 
 
 def forward_size(net: Any) -> int:
-    """Return how many examples of a model go forward at a time: 32 to 512."""
+    """Return the number of examples per forward pass of a model: 32 to 512."""
     units = sum(int(np.prod(site.shape)) for site in net.sites)
     fit = FORWARD_UNITS // max(units, int(np.prod(net.input_shape[1:])))
     return 2 ** min(9, max(5, fit.bit_length() - 1))
@@ -100,7 +100,7 @@ class Source:
     Args:
         net, mode: model and gates to use.
         x, y: examples of the rows and of the columns; `y` None for `x` itself.
-        keep: whether to keep what is made, for all tiles.
+        keep: whether to keep the examples made, for all tiles.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ def make_tiles(n: int, m: int, size: int, symmetric: bool) -> list[Tile]:
 
 
 def threads_of(threads: int | None = None) -> int:
-    """Return how many threads to use: all processors this process may run on."""
+    """Return the number of processors that this process may run on."""
     if threads is not None:
         return check_count("threads", threads)
     if hasattr(os, "sched_getaffinity"):
@@ -187,7 +187,7 @@ def pair_bytes(plan: Plan) -> int:
 
 
 def pair_work(plan: Plan) -> int:
-    """Return how many entries all states of one pair have together."""
+    """Return the number of entries of all states of one pair."""
     total = 1
     for stage in walk(plan.stages):
         shape, needs = plan.shapes[stage.name], plan.needs[stage.name]
@@ -209,7 +209,7 @@ def example_bytes(plan: Plan) -> int:
 
 
 def block_shape(plan: Plan, rows: int, columns: int, memory: int) -> tuple[int, int]:
-    """Return how many rows and columns a block may have within `memory` bytes."""
+    """Return the rows and columns of the largest block within `memory` bytes."""
     pair = pair_bytes(plan)
     fit = max(1, memory // pair)
     # Entries of the widest state, of which a pair's memory holds about four.
@@ -236,7 +236,7 @@ def compute_tile(
         right: the columns' examples; None for the rows themselves: then blocks
             above the diagonal are computed and mirrored.
         memory: bytes that the blocks at work may take together.
-        threads: how many blocks are at work at a time.
+        threads: number of blocks computed at a time.
         advance: called with the number of finished pairs.
     """
     from threadpoolctl import threadpool_limits

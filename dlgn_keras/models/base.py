@@ -119,6 +119,34 @@ class BaseModel(Exported):
         names = [name for name, _ in self.sites if name in q]
         return {name: np.asarray(q[name], "float32") for name in names}
 
+    def gates(
+        self, x: Any, mode: str | None = None, batch_size: int = 256
+    ) -> dict[str, np.ndarray]:
+        """Return {site: gates (n, *shape)}, the factors in the value network.
+
+        Args:
+            x: raw inputs (n, *input_shape).
+            mode: "hard", "soft" or "straight_through"; the model's own if None.
+                A DNN's own gates are hard: 1 where its ReLU is on, else 0.
+            batch_size: number of examples per forward pass.
+        """
+        made = self.gates_from(self.pre_activations(x, batch_size), mode)
+        return {
+            site: np.asarray(keras.ops.convert_to_numpy(gate), "float32")
+            for site, gate in made.items()
+        }
+
+    def gates_from(
+        self, pre_activations: dict[str, Any], mode: str | None = None
+    ) -> dict[str, Any]:
+        """Return {site: gates} as tensors, from {site: pre-activations}.
+
+        Args:
+            pre_activations: arrays or tensors (n, *shape).
+            mode: as in `gates`.
+        """
+        raise NotImplementedError("A model defines how its gates are made.")
+
     def view(self, name: str, make: Callable[[], keras.Model]) -> keras.Model:
         """Return another model over the same layers; `make` runs on first use."""
         if name not in self._parts.views:
@@ -374,36 +402,12 @@ class GatedModel(BaseModel):
         layers = parts.value.layers if network == "value" else parts.gating_layers
         return dict(layers)
 
-    # -- gates of an input -------------------------------------------------
-
-    def gates(
-        self, x: Any, mode: str | None = None, batch_size: int = 256
-    ) -> dict[str, np.ndarray]:
-        """Return {site: gates (n, *shape)}, the factors in the value network.
-
-        Args:
-            x: raw inputs (n, *input_shape).
-            mode: "hard", "soft" or "straight_through"; the model's own if None.
-                A DNN's own gates are hard: 1 where its ReLU is on, else 0.
-            batch_size: number of examples per forward pass.
-        """
-        gate_functions.check(*self._gate(mode))
-        made = self.gates_from(self.pre_activations(x, batch_size), mode)
-        return {
-            site: np.asarray(keras.ops.convert_to_numpy(gate))
-            for site, gate in made.items()
-        }
-
     def gates_from(
         self, pre_activations: dict[str, Any], mode: str | None = None
     ) -> dict[str, Any]:
-        """Return {site: gates} as tensors, from {site: pre-activations}.
-
-        Args:
-            pre_activations: arrays or tensors (n, *shape).
-            mode: as in `gates`.
-        """
-        how, stages = self._gate(mode), {s.name: s for s in walk(self.skeleton.stages)}
+        how = self._gate(mode)
+        gate_functions.check(*how)
+        stages = {s.name: s for s in walk(self.skeleton.stages)}
         found = {}
         for name, _ in self.sites:
             source = self.source_site(name)

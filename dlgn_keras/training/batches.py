@@ -22,7 +22,7 @@ class Share:
     """Which part of every batch this process feeds.
 
     index, count: this is process `index` of `count`.
-    devices: how many devices share a batch, over all processes.
+    devices: number of devices that share a batch, over all processes.
     """
 
     index: int = 0
@@ -36,7 +36,7 @@ class Share:
 
 
 def chunk_length(steps: int, longest: int = LONGEST_CHUNK) -> int:
-    """Return how many steps one call runs: a divisor of `steps` if a long one exists.
+    """Return the number of steps of a call: a divisor of `steps` if a long one exists.
 
     Example:
         >>> from dlgn_keras.training.batches import chunk_length
@@ -142,7 +142,7 @@ class Part(NamedTuple):
     """A part of the data set to evaluate, in full batches of one shape.
 
     indices, labels, weights: (n,) entries, weight zero where they only fill up.
-    batch_size: how many of them make a batch here.
+    batch_size: number of them in a batch here.
     """
 
     indices: np.ndarray

@@ -1,4 +1,4 @@
-"""What happens at the end of every round of epochs: evaluate, save, show."""
+"""Callbacks of a run: evaluate, save and show after every round of epochs."""
 
 import csv
 import time
@@ -97,8 +97,8 @@ class Progress(keras.callbacks.Callback):
     """One line that tells epoch, loss and test accuracy while a run goes on.
 
     Args:
-        label: what is trained.
-        epochs: how many epochs there will be.
+        label: name of the run.
+        epochs: number of epochs of the run.
         history: the rows that `Epochs` fills; `Epochs` must come first.
     """
 

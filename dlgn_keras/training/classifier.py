@@ -168,7 +168,7 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _weights(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        """Return the factor of every row, of mean 1; None if none is asked for."""
+        """Return the factor of every row, of mean 1; None without weights."""
         if sample_weight is None and self.class_weight is None:
             return None
         weights = np.ones(len(y)) if sample_weight is None else sample_weight

@@ -13,7 +13,7 @@ def share_batches(devices: int | None, batch_size: int) -> Iterator[Share]:
     """Run what follows data-parallel; yield this process' share of every batch.
 
     Args:
-        devices: how many of the devices there are; None takes all, of every
+        devices: number of devices to use; None takes all, of every
             process after `keras.distribution.initialize`; 1 shares nothing.
         batch_size: examples a step, over all devices.
 
@@ -85,7 +85,7 @@ def join_hosts(hosts: str, process: int | None) -> None:
 
 
 def num_processes() -> int:
-    """Return how many processes train together."""
+    """Return the number of processes that train together."""
     if keras.backend.backend() != "jax":
         return 1
     import jax

@@ -88,7 +88,7 @@ def fit(
         dataset: data to use in place of `recipe.data`, already split; the recorded
             recipe has its name.
         data_dir: tensorflow-datasets folder, or one with <name>.npz.
-        devices: how many devices share every batch; None takes all there are.
+        devices: number of devices that share every batch; None takes all.
         progress: whether to show a progress line.
         tensorboard: whether to write TensorBoard logs into the folder.
         callbacks: further Keras callbacks.

@@ -176,7 +176,7 @@ class Recipe:
 
     @property
     def gate_mode(self) -> str:
-        """The gate asked for, or what the regime needs: soft trained, hard frozen."""
+        """The gate of the recipe, or the regime's: soft if trained, hard if frozen."""
         return self.gate or ("soft" if self.regime == "joint" else "hard")
 
     def replace(self, **changes: Any) -> "Recipe":

@@ -56,7 +56,7 @@ class Result:
         environment: versions, backend, device, machine, source commit, and the
             dtype policy that the model was trained under.
         data: name, number of examples in each part, checksum of the arrays.
-        interruptions: how many times the run was resumed.
+        interruptions: number of times the run was resumed.
         model: the trained model; not stored in result.json.
     """
 

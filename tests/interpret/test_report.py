@@ -284,7 +284,7 @@ def test_exif_rotation_is_undone(tmp_path):
 
 def test_a_file_that_is_no_image_is_refused(tmp_path):
     (tmp_path / "a.png").write_text("no image")
-    with pytest.raises(ValueError, match="none that Pillow reads"):
+    with pytest.raises(ValueError, match="Pillow cannot read"):
         interpret.load_image(tmp_path / "a.png", build("dnn"))
     path, _ = saved(tmp_path, "RGB")
     (tmp_path / "half.png").write_bytes(path.read_bytes()[:120])

@@ -225,7 +225,7 @@ def plot_tree(
         x: (n, dim) points to send down the tree, if any.
         y: (n,) their classes, if x is given.
         names: (dim,) names of the features; default "x0", "x1", ...
-        terms: how many features of a question to write, the heaviest ones.
+        terms: number of features of a question to write, the heaviest first.
 
     Returns:
         matplotlib Figure.

@@ -17,7 +17,7 @@ Extent = tuple[float, float, float, float]
 
 
 def plot_path_regions(nets: Mapping[str, Layers], x: Any = None, y: Any = None) -> Any:
-    """Draw, layer by layer, where in the plane how many paths are active.
+    """Draw, layer by layer, the share of active paths at each place of the plane.
 
     A row per network, a panel per layer: the regions that the gates up to this layer
     cut, coloured by the share of all paths up to it whose gates are all open.

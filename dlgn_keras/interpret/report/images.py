@@ -1,4 +1,4 @@
-"""Image files of any size and mode, made into raw inputs of a model or refused."""
+"""Read image files of any size and mode as raw inputs of a model."""
 
 import os
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ DEEP_MODES = ("I;16", "I;16B", "I;16L", "I", "F")
 
 
 class LoadedImage(NamedTuple):
-    """A raw input and what was done to the file to get it.
+    """A raw input, and the changes that made it from the file.
 
     raw: (height, width, channels) float32, in the raw units of the model.
     notes: one sentence for each change, such as a resize.
@@ -24,10 +24,11 @@ class LoadedImage(NamedTuple):
 def load_image(path: str | os.PathLike, net: BaseModel) -> LoadedImage:
     """Read an image file as a raw input of a model.
 
-    Rotated as its EXIF tag says, transparency laid on white, converted to grey or
-    RGB as the model takes it, cut to the model's proportions around its centre,
-    resized, and scaled from 0..255 (grey of 16 bits: 0..65535) to the raw range of
-    the model's preprocessing (0..255 if it names none), without rounding.
+    The image is rotated by its EXIF tag, laid on white where it is transparent,
+    converted to grey or RGB as the model takes it, cropped around its centre to the
+    model's proportions, resized, and scaled from 0..255 (grey of 16 bits: 0..65535)
+    to the raw range of the model's preprocessing (0..255 if it names none), without
+    rounding.
 
     Args:
         path: a file that Pillow reads.
@@ -44,7 +45,7 @@ def load_image(path: str | os.PathLike, net: BaseModel) -> LoadedImage:
     shape = tuple(net.input_shape[1:])
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise ValueError(
-            "Image files need a model that takes (height, width, 1 or 3). "
+            "`net` must take images of shape (height, width, 1 or 3) to read files. "
             f"Received: {name!r} for a model of input shape {shape}."
         )
     if not os.path.isfile(name):
@@ -56,8 +57,8 @@ def load_image(path: str | os.PathLike, net: BaseModel) -> LoadedImage:
             turned = opened.getexif().get(0x0112, 1) != 1
     except UnidentifiedImageError:
         raise ValueError(
-            f"Images must be files such as PNG or JPEG. Received: {name!r}, which is "
-            "none that Pillow reads."
+            "`path` must be an image file, such as PNG or JPEG. "
+            f"Received: {name!r}, which Pillow cannot read."
         ) from None
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"The image {name!r} cannot be read: {error}.") from None
@@ -80,7 +81,9 @@ def _flatten(picture: Any, channels: int, notes: list[str]) -> tuple[Any, float]
     if picture.mode in DEEP_MODES:
         values = np.asarray(picture, np.float64)
         if not np.isfinite(values).all():
-            raise ValueError("Images must be finite. Received: NaN or infinite pixels.")
+            raise ValueError(
+                "`path` must hold finite pixels. Received: NaN or infinity."
+            )
         top = 65535.0 if picture.mode != "F" else max(float(values.max()), 1e-12)
         values = np.clip(values, 0, top)
         if channels == 1:  # whole; colour has eight bits

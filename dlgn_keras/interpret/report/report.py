@@ -1,4 +1,4 @@
-"""One self-contained page that takes a model's answers to some images apart."""
+"""The report: one self-contained HTML page that explains a model's answers."""
 
 import os
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def report(
     num_paths: int = 8,
     name: str | None = None,
 ) -> Path:
-    """Write a page that takes a model's answers apart, every number exact.
+    """Write a page that explains a model's answers to images; every number is exact.
 
     For each image: the logits, signed contribution maps (the twin's beside), the
     top paths from the input as a diagram, the gates of each layer, and the filters
@@ -54,14 +54,14 @@ def report(
         net: the model to explain: a DNN, DGN or DLGN, or a twin that `dk.disentangle`
             made.
         images: image files, or raw inputs as arrays (*input_shape).
-        out: the .html file to write; it appears whole or not at all.
-        twin: a model of the same input and classes to stand beside, such as the DNN
+        out: the .html file to write, whole or not at all.
+        twin: a model of the same input and classes to compare with, such as the DNN
             of the same skeleton.
         class_names: one per class.
         target: class to explain, one for all or one per image; None takes the
-            predicted class of `net` (the twin is asked about the same one).
-        num_paths: how many top paths.
-        name: what the page calls the model; its own name if None.
+            predicted class of `net`. The twin explains the same one.
+        num_paths: number of top paths.
+        name: the model's name on the page; its own name if None.
 
     Returns:
         the path written.

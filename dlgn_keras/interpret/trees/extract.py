@@ -77,7 +77,7 @@ def oblique_tree(
         choose: "largest" cluster, or best affine "fit".
         refine: sweeps of `refine_tree` in the end, 0 for none.
         eps: of DBSCAN, how far neighbours may be apart, see `cluster_hyperplanes`.
-        min_cluster: of DBSCAN, how many neighbours make a cluster.
+        min_cluster: number of neighbours that make a cluster (DBSCAN).
         min_samples_leaf: fewest points of a leaf, at least 1.
 
     Returns:
@@ -254,8 +254,8 @@ def cluster_hyperplanes(
     Args:
         planes: the result of `hyperplanes`.
         eps: how far neighbours may be apart, above 0; 0.1 to 0.3 in the paper.
-        min_cluster: how many hyperplanes, itself among them, must lie within `eps`
-            of one for a cluster to grow from it (DBSCAN's `min_samples`).
+        min_cluster: number of hyperplanes, itself among them, that must lie within
+            `eps` of one for a cluster to grow from it (DBSCAN's `min_samples`).
 
     Returns:
         Clusters; of equal size, the tighter first.

@@ -16,7 +16,7 @@ class NodeDistances(NamedTuple):
 
     nearest: (nodes,) distance of the nearest hyperplane to each node's, 0 to sqrt 2.
     plane: (nodes,) which hyperplane that is.
-    within: (nodes,) how many hyperplanes lie within the radius of each node's.
+    within: (nodes,) number of hyperplanes within the radius of each node's.
     """
 
     nearest: np.ndarray

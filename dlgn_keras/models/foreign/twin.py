@@ -297,30 +297,9 @@ class DisentangledModel(BaseModel):
 
     # -- what it says about an input ---------------------------------------
 
-    def gates(
-        self, x: Any, mode: str | None = None, batch_size: int = 256
-    ) -> dict[str, np.ndarray]:
-        """Return {site: gates (n, *shape)} as the value network is multiplied by.
-
-        Args:
-            x: raw inputs (n, *input_shape).
-            mode: "hard", "soft" or "straight_through"; the model's own if None.
-            batch_size: how many go through the network at a time.
-        """
-        made = self.gates_from(self.pre_activations(x, batch_size), mode)
-        return {
-            k: np.asarray(ops.convert_to_numpy(g), "float32") for k, g in made.items()
-        }
-
     def gates_from(
         self, pre_activations: dict[str, Any], mode: str | None = None
     ) -> dict[str, Any]:
-        """Return {site: gates} as tensors, made of {site: what comes into it}.
-
-        Args:
-            pre_activations: arrays or tensors (n, *shape).
-            mode: as in `gates`.
-        """
         mode = mode or self.gate_mode
         gate_functions.check(mode, self._parts.arguments["beta"])
         found: dict[str, Any] = {}
