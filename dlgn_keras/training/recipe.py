@@ -11,7 +11,9 @@ from dlgn_keras import gates
 from dlgn_keras.skeletons import Skeleton, parse
 from dlgn_keras.tools.messages import check_choice, check_count, closest
 
-FAMILIES = ("dnn", "dgn", "dlgn")  # `models`, which imports Keras, has the classes
+# Family -> whether it has a gating network. `models`, which imports Keras, has the
+# classes; recipes and search spaces are read without it.
+FAMILIES = {"dnn": False, "dgn": True, "dlgn": True}
 REGIMES = ("joint", "frnpf_ii", "frnpf_di", "flnpf")
 OPTIMIZERS = ("sgd", "adam", "adamw")
 SCHEDULES = ("constant", "one_cycle", "cosine", "piecewise")
@@ -43,7 +45,7 @@ class Recipe:
         True
     """
 
-    family: str = _option("dlgn", "kind of model", FAMILIES)
+    family: str = _option("dlgn", "kind of model", tuple(FAMILIES))
     # A text ("fc:depth=4,width=20") is taken too, and parsed.
     skeleton: Skeleton = _option("fc", "architecture, e.g. fc:depth=4,width=20")
     data: str = _option("digits", "digits, mnist, cifar10, cifar100, sdi, or an .npz")
@@ -139,7 +141,7 @@ class Recipe:
                 "`seed` must be a whole number from 0 to 4294967295. "
                 f"Received: seed={self.seed!r}."
             )
-        if self.regime != "joint" and self.family == "dnn":
+        if self.regime != "joint" and not FAMILIES[self.family]:
             raise ValueError(
                 "`regime` must be 'joint' for a family without a gating network. "
                 f"Received: regime={self.regime!r}, family={self.family!r}."

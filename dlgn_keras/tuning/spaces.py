@@ -24,6 +24,7 @@ from typing import Any
 from dlgn_keras.skeletons import ARCHITECTURES
 from dlgn_keras.tools.messages import check_choice, closest
 from dlgn_keras.training import Recipe
+from dlgn_keras.training.recipe import FAMILIES
 
 Space = dict[str, Any]
 # Name -> direction. The test part is not among them, on purpose.
@@ -171,9 +172,7 @@ def named_space(
 
 def is_open(name: str, family: str) -> bool:
     """Return whether a family has a field of this name."""
-    from dlgn_keras.models import FAMILIES
-
-    return name not in GATED_ONLY or FAMILIES[family].has_gating_network
+    return name not in GATED_ONLY or FAMILIES[family]
 
 
 def architecture_of(skeleton: Any) -> str | None:

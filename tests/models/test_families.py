@@ -12,6 +12,7 @@ from contracts import EAGERLY, moved, values
 from tolerances import assert_close
 
 import dlgn_keras as dk
+from dlgn_keras.training import recipe
 
 MODES = ("soft", "hard", "straight_through")
 VALUE_INPUTS = ("input", "ones")
@@ -28,6 +29,11 @@ def cases():
                 if kind in tiny.NO_ONES:
                     value_input = "input"
                 yield family, kind, {"gate": mode, "value_input": value_input}
+
+
+def test_recipes_know_each_family_and_whether_it_has_a_gating_network():
+    found = {name: made.has_gating_network for name, made in dk.models.FAMILIES.items()}
+    assert found == recipe.FAMILIES
 
 
 def plain(config):
