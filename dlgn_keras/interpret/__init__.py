@@ -1,4 +1,4 @@
-"""Take a network apart, exactly: contributions, paths, filters, hyperplanes."""
+"""Exact interpretation of networks: contributions, paths, filters, hyperplanes."""
 
 from dlgn_keras.interpret import attributions, faithfulness, plots
 from dlgn_keras.interpret.contributions import (

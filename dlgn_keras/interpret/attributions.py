@@ -1,6 +1,6 @@
 """Published attribution methods, to compare with contributions on the same models.
 
-Each returns (n, *input_shape) for raw inputs. The baseline of all is the raw value that
+Each returns (n, *input_shape) for raw inputs. The baseline is the raw input that
 preprocessing maps to 0.
 """
 
@@ -18,10 +18,10 @@ Attribution = Callable[[Model, np.ndarray, np.ndarray], np.ndarray]
 
 def baseline(net: Model) -> np.ndarray:
     """Return the raw input (*input_shape) that the network sees as all zeros."""
-    # Preprocessing is `x * scale + offset`: two inputs tell both.
+    # Preprocessing is `x * scale + offset`: two probes determine scale and offset.
     probes = np.zeros((2, *net.input_shape[1:]))
     probes[1] = 255
-    with warnings.catch_warnings():  # the probes are no images
+    with warnings.catch_warnings():  # the probes are not images
         warnings.filterwarnings("ignore", message=".*: raw inputs lie in")
         offset, other = net.preprocessed(probes).astype(np.float64)
     scale = (other - offset) / 255
@@ -51,17 +51,17 @@ def input_gradients(
 
 
 def contributions(net: Model, x: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Ours: `A(x) z`, see `explain`."""
+    """Return the exact contributions `A(x) z` of this library, see `explain`."""
     return explain(net, x, target).contributions
 
 
 def gradient(net: Model, x: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """`|d logit / d x|`. Reference: Simonyan et al., arXiv 1312.6034."""
+    """Return `|d logit / d x|`. Reference: Simonyan et al., arXiv 1312.6034."""
     return np.abs(input_gradients(net, x, target))
 
 
 def input_x_gradient(net: Model, x: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """`(x - baseline) * d logit / d x`.
+    """Return `(x - baseline) * d logit / d x`.
 
     Reference: Shrikumar et al., arXiv 1605.01713.
     """
@@ -71,8 +71,9 @@ def input_x_gradient(net: Model, x: np.ndarray, target: np.ndarray) -> np.ndarra
 def integrated_gradients(
     net: Model, x: np.ndarray, target: np.ndarray, steps: int = 16
 ) -> np.ndarray:
-    """`(x - baseline)` times the mean gradient on the line between, at midpoints.
+    """Return `(x - baseline)` times the mean gradient on the line between the two.
 
+    Gradients are taken at the midpoints of `steps` equal segments.
     Reference: Sundararajan et al., arXiv 1703.01365.
     """
     zero = baseline(net)
@@ -85,9 +86,10 @@ def integrated_gradients(
 def occlusion(
     net: Model, x: np.ndarray, target: np.ndarray, size: int = 4
 ) -> np.ndarray:
-    """Return the loss of the logit when a square of `size` pixels becomes the baseline.
+    """Return the drop of the logit when a square is replaced by the baseline.
 
-    Squares lie side by side; each loss is spread evenly over its entries.
+    Squares of `size` pixels tile the image; each drop is spread evenly over the
+    entries of its square.
     Reference: Zeiler and Fergus, arXiv 1311.2901.
     """
     predict: Any = net.predict

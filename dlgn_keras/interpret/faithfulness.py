@@ -36,7 +36,7 @@ class Faithfulness(NamedTuple):
         attribution first; lower is better.
     insertion: the same while pixels are inserted; higher is better.
     localisation: share of positive attribution in the right cell of a 2x2 grid, 0.25
-        by chance; None where the network takes no larger image.
+        by chance; None if the network cannot take larger images.
     deletion_scores, insertion_scores, localisation_scores: one per image (per cell).
     """
 
@@ -49,7 +49,7 @@ class Faithfulness(NamedTuple):
 
 
 def interval(values: Any) -> Interval:
-    """Return the mean of independent values with its 95 % interval.
+    """Return the mean of independent values with its 95 % confidence interval.
 
     Example:
         >>> interval([1.0, 2.0, 3.0, 4.0]).mean
@@ -75,9 +75,9 @@ def deletion_curves(
 ) -> np.ndarray:
     """Return the probability of a class while pixels are removed or inserted.
 
-    Pixels (all channels of a position) are ranked, the highest attribution first. In
-    equal steps they are replaced by the baseline ("deletion", from the whole image)
-    or by their own value ("insertion", from the baseline).
+    Pixels (all channels of a position) are ranked, the highest attribution first.
+    "deletion" starts from the image and replaces pixels by the baseline in equal
+    steps; "insertion" starts from the baseline and restores pixels.
 
     Args:
         net: the model to evaluate.
@@ -115,7 +115,7 @@ def grid_model(net: GatedModel) -> GatedModel:
     """Return the same network for images of twice the height and width.
 
     Raises:
-        ValueError: a network that flattens positions, or takes no images.
+        ValueError: the network flattens positions, or does not take images.
     """
     shape = tuple(net.input_shape[1:])
     if not _takes_larger(net):
@@ -131,7 +131,7 @@ def grid_model(net: GatedModel) -> GatedModel:
 
 
 def _takes_larger(net: Model) -> bool:
-    """Whether a network on a skeleton pools over all positions of an image."""
+    """Return whether a network on a skeleton pools over all positions of an image."""
     if not isinstance(net, GatedModel) or len(net.input_shape) != 4:
         return False
     return not any(isinstance(stage, Flatten) for stage in walk(net.skeleton.stages))
@@ -158,7 +158,7 @@ def grid_localisation(
     """Return the share of positive attribution that falls into the right cell.
 
     Four images of different classes fill a 2x2 grid. The method explains the class of
-    each in turn.
+    each image in turn.
 
     Args:
         larger: the result of `grid_model`.
@@ -207,15 +207,15 @@ def score_methods(
         x, y: raw images and their classes; the class explained is y.
         methods: names from `METHODS`, or functions by name.
         steps: steps of the deletion and insertion curves.
-        num_grids: number of 2x2 grids; 0 leaves localisation out, as does a network
-            that takes no larger image, such as the twin of a Keras model.
+        num_grids: number of 2x2 grids; 0 skips localisation. Networks that cannot
+            take larger images, such as twins of Keras models, also skip it.
         seed: seed of the grids.
 
     Returns:
         {method: Faithfulness}, all on the same images and grids.
 
     Raises:
-        TypeError: `net` is no model of this library.
+        TypeError: `net` is not a model of this library.
         ValueError: an unknown method, or fewer than two images.
     """
     net = check_net(net)
@@ -238,7 +238,7 @@ def score_methods(
             for mode in ("deletion", "insertion")
         }
         cells = grid_localisation(larger, x, y, indices, method) if larger else None
-        # The four cells of a grid share an image: the grid is the independent unit.
+        # The four cells of a grid share an image: grids are independent, cells are not.
         placed = None if cells is None else interval(cells.mean(1))
         rows[name] = Faithfulness(
             interval(scores["deletion"]),

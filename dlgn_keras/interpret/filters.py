@@ -1,9 +1,9 @@
-"""The primal side: every gate of a DLGN as one filter on the network's input.
+"""Gate filters: every gate of a DLGN as one filter on the network's input.
 
 A linear gating network composes: a chain of convolutions is one convolution with a
 larger window, so each gate's pre-activation is an affine map of the input in closed
-form. At the image's border zero padding cuts the chain differently at every depth;
-`filters_at` gives the exact map there.
+form. Near the border of the image every layer pads its own input with zeros, and a
+single convolution is not exact; `filters_at` gives the exact map there.
 """
 
 from collections.abc import Mapping
@@ -43,10 +43,10 @@ class GateFilters(NamedTuple):
     strides, start: one number per image axis, in input pixels; start is where the
         window of position 0 begins (below 0: in the padding).
     interior: (first, stop) per image axis: the positions where the formula is exact.
-        Beyond them a stage after the first read its own zero padding, or one
-        wrapped around: see `filters_at`. Empty (first >= stop) where the window
-        outgrows the image; the kernel is then cut to the places that some position
-        sees of the image.
+        At other positions a stage after the first reads its own zero padding, or
+        circular padding wraps around: use `filters_at` there. Empty (first >= stop)
+        if the window outgrows the image; the kernel then holds only the taps that
+        some position places on the image.
     """
 
     kernel: np.ndarray
@@ -65,11 +65,11 @@ def gate_filters(net: GatedModel, site: str) -> GateFilters:
 
     Args:
         net: a DLGN (shallow or not), trained or not.
-        site: name of a gated stage, see `net.sites`. The gates made here; with a
-            gate order they are applied elsewhere.
+        site: name of the gated stage whose gates are computed, see `net.sites`;
+            with a gate order they are applied at another stage.
 
     Raises:
-        TypeError: `net` is no model of this library.
+        TypeError: `net` is not a model of this library.
         ValueError: a DNN or a DGN (see `local_filters`), or an unknown site.
 
     Example:
@@ -154,7 +154,7 @@ def _along(
             np.zeros(channels),
             one,
             (0,) * len(sizes),
-            # Zero padding of the input is the input beyond the image: no border.
+            # z is 0 outside the image, as zero padding is: no position is inexact.
             ((-UNBOUNDED, UNBOUNDED),) * len(sizes),
         ),
     )
@@ -169,7 +169,7 @@ def _along(
 
 
 # stage, filters before it, layers, shape of its input, positions of its output
-# -> filters behind it
+# -> filters after it
 FILTERS = StageRules("A filter of the input")
 FILTERS.refuse(
     *(Dense, Flatten, GlobalPool), reason="it has no positions that a filter moves over"
@@ -209,7 +209,7 @@ def _convolved(
     sizes: tuple[int, ...],
     positions: tuple[int, ...],
 ) -> GateFilters:
-    """Return the filters of a convolution of what `source` filters."""
+    """Return the filters of `source` followed by a convolution."""
     span, stride = window.span, window.strides
     before = [window.pads(n)[0] for n in sizes]
     small = source.kernel.shape[:-2]
@@ -272,7 +272,7 @@ def _add(a: GateFilters, b: GateFilters) -> GateFilters:
 def _cut(
     filters: GateFilters, sizes: tuple[int, ...], positions: tuple[int, ...]
 ) -> GateFilters:
-    """Drop the taps that no position places on the image, once no formula is exact."""
+    """If no position is exact, drop the taps that no position places on the image."""
     if all(first < stop for first, stop in filters.interior):
         return filters
     kernel, start = filters.kernel, list(filters.start)
@@ -289,8 +289,9 @@ class Spectrum(NamedTuple):
     """The frequency response of every filter of a site.
 
     frequencies: one array per image axis, cycles per pixel, ascending from -0.5.
-    magnitude: (*number of frequencies, in_channels, units), what a plane wave of unit
-        amplitude in one input channel becomes: |sum_t kernel[t] exp(2 pi i f . t)|.
+    magnitude: (*numbers of frequencies, in_channels, units), the response to a plane
+        wave of unit amplitude in one input channel:
+        |sum_t kernel[t] exp(2 pi i f . t)|.
     """
 
     frequencies: tuple[np.ndarray, ...]
@@ -303,8 +304,8 @@ def spectrum(net: GatedModel | GateFilters, site: str = "", size: int = 32) -> S
     Args:
         net: a DLGN, or the result of `gate_filters`.
         site: name of a gated stage; not needed for given filters.
-        size: least number of frequencies per axis; a larger window has as many as
-            it has taps, so that nothing is lost.
+        size: smallest number of frequencies per axis; a window with more taps has
+            one frequency per tap, so that nothing is lost.
 
     Raises:
         ValueError: as `gate_filters`, or an input without image axes.

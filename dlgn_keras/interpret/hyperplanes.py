@@ -1,4 +1,4 @@
-"""The gate hyperplanes of a fully connected DLGN, and how data lie among them."""
+"""Gate hyperplanes of a dense DLGN: distances, margins and gate patterns of data."""
 
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ class Hyperplanes(NamedTuple):
     z is the flattened, preprocessed input.
 
     normals: (planes, dim) float64. offsets: (planes,) float64.
-    sites: (planes,) names of the site each belongs to. units: (planes,) its unit.
+    sites: (planes,) name of each one's site. units: (planes,) index of its unit.
     """
 
     normals: np.ndarray
@@ -30,9 +30,9 @@ Planes = Hyperplanes | ObliqueTree
 
 
 class PatternCounts(NamedTuple):
-    """Numbers of different gate patterns over a set of inputs.
+    """Numbers of distinct gate patterns over a set of inputs.
 
-    sites: {site: number of different patterns}. total: of all sites together.
+    sites: {site: number of distinct patterns}. total: that of all sites together.
     largest: number of inputs that share the most common joint pattern.
     on: {site: mean share of open gates}.
     """
@@ -46,14 +46,14 @@ class PatternCounts(NamedTuple):
 def hyperplanes(net: GatedModel) -> Hyperplanes:
     """Return all gate hyperplanes of a DLGN of dense layers.
 
-    `q_l[i] = V_l[i] z + c_l[i]`; with hard gates and constant value input all
-    discontinuities of the network are these L * m hyperplanes.
+    `q_l[i] = V_l[i] z + c_l[i]`. With hard gates and a constant value input, all
+    discontinuities of the network lie on these L * m hyperplanes.
 
     Args:
         net: a DLGN of dense layers, shallow or not.
 
     Raises:
-        TypeError: `net` is no model of this library.
+        TypeError: `net` is not a model of this library.
         ValueError: not a DLGN, or a skeleton with convolutions or pooling.
 
     Example:
@@ -85,8 +85,8 @@ def distances(
         planes: the result of `hyperplanes`.
         with_offset: whether u is (normal, offset) instead of the normal alone; then
             parallel hyperplanes differ.
-        others: hyperplanes or a `dk.data.ObliqueTree` (its nodes) to measure to;
-            None: `planes` themselves.
+        others: hyperplanes, or a `dk.data.ObliqueTree` (its nodes), to measure the
+            distances to; None for `planes` themselves.
 
     Returns:
         (planes, others) float64.
@@ -159,14 +159,14 @@ def margins(net: GatedModel, x: Any) -> dict[str, np.ndarray]:
 
 
 def gate_patterns(net: GatedModel, x: Any) -> PatternCounts:
-    """Count the different on/off patterns of the gates over a set of inputs.
+    """Count the distinct on/off patterns of the gates over a set of inputs.
 
     Args:
         net: a DNN, DGN or DLGN, of any skeleton.
         x: raw inputs (n, *input_shape).
 
     Raises:
-        TypeError: `net` is no model of this library.
+        TypeError: `net` is not a model of this library.
         ValueError: x of another shape, or empty.
 
     Example:
@@ -202,15 +202,17 @@ class HyperplaneRecorder(keras.callbacks.Callback):
     round of epochs counts as one.
 
     Args:
-        every: record after every so many epochs, at least 1; the first state and the
-            last are recorded in any case.
+        every: number of epochs between records, at least 1; the first and the last
+            state are always recorded.
 
     Attributes:
-        epochs: list of int, finished epochs of each record; 0 is before training.
-        records: list of `Hyperplanes`, as many.
+        epochs: list of int, number of finished epochs at each record; 0 is before
+            training.
+        records: list of `Hyperplanes`, one per entry of `epochs`.
 
     Raises:
-        ValueError: `every` is below 1; or in training, no DLGN of dense layers.
+        ValueError: `every` is below 1, or the trained model is not a DLGN of dense
+            layers.
 
     Example:
         >>> import numpy as np, dlgn_keras as dk

@@ -1,4 +1,4 @@
-"""Exact affine maps of single units: anywhere in a DLGN, near an input otherwise."""
+"""Exact affine maps of single units: global in a DLGN, local in a DNN or a DGN."""
 
 from typing import Any, NamedTuple
 
@@ -29,16 +29,16 @@ def filters_at(
 ) -> AffineUnits:
     """Return the exact maps of all channels of a DLGN's site at one position.
 
-    They hold at every position, borders included, where `gate_filters` holds at
-    interior ones.
+    They hold at every position, borders included; the filters of `gate_filters` hold
+    at interior positions only.
 
     Args:
         net: a DLGN, or a "dlgn" twin of a Keras model.
-        site: name of a gated stage, or of a site of a twin.
+        site: name of a gated stage, or of a twin's site.
         position: one index per image axis; the centre if None.
 
     Raises:
-        TypeError: `net` is no model of this library.
+        TypeError: `net` is not a model of this library.
         ValueError: a DNN or DGN, an unknown site or a position outside it.
 
     Example:
@@ -87,7 +87,7 @@ def local_filters(
 
 
 def _units(net: Any, z: np.ndarray | None, site: str, position: Any) -> AffineUnits:
-    """Return rows of the Jacobian of a site at z; of a linear one at zero."""
+    """Return rows of a site's Jacobian at z; None stands for zero (linear gates)."""
     gating = net.gating_network
     check_choice("site", site, gating.output)
     network = net.view(
@@ -128,7 +128,7 @@ def _check_position(
 
 
 def one_example(net: Model, x: Any) -> np.ndarray:
-    """Return one example as a batch of one, or say what is wrong."""
+    """Return one example as a batch of one; raise a ValueError for other shapes."""
     x, shape = np.asarray(x), tuple(net.input_shape[1:])
     if x.shape == shape:
         x = x[None]

@@ -18,7 +18,7 @@ from dlgn_keras.skeletons import (
 
 
 class Node(NamedTuple):
-    """One stage at its place.
+    """One stage and its connections.
 
     name: the stage's name, "inputs" for node 0, "logits" for the last layer.
     inputs: indices of the nodes it reads, all smaller.
@@ -32,7 +32,7 @@ class Node(NamedTuple):
 
     @property
     def gated(self) -> bool:
-        """Whether gates multiply the output; a max pooling's select before it."""
+        """Whether gates multiply the output; a max pooling's act on its input."""
         return bool(self.stage) and self.stage.gated and not self.stage.selects
 
 

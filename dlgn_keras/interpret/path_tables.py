@@ -41,7 +41,7 @@ class Example(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """Ways into a unit: parallel arrays, and the constant that starts paths there.
+    """Steps into a unit as parallel arrays, and the constant that starts paths there.
 
     node: index of the node stepped from; unit: flat index in it; weight: signed.
     """
@@ -99,7 +99,7 @@ def best_prefixes(net: Example) -> list[np.ndarray]:
 
 
 def steps(net: Example, k: int, unit: tuple[int, ...]) -> Steps:
-    """Return the ways into one unit of node `k`, its own gate left out."""
+    """Return the steps into one unit of node `k`, without the unit's own gate."""
     node = net.nodes[k]
     source, units, weights = WAYS(node.stage, net, node, unit)
     constant = 0.0
@@ -165,7 +165,7 @@ def _flat(places: np.ndarray, shape: Index) -> np.ndarray:
 def taps(
     stage: Any, position: tuple[int, ...], sizes: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (kernel indices, image places) a position reads: (taps, axes) each."""
+    """Return the (kernel indices, image places) read at a position: (taps, axes)."""
     read = [stage.window.taps(n)[p] for n, p in zip(sizes, position, strict=True)]
     places = np.stack(np.meshgrid(*read, indexing="ij"), -1).reshape(-1, len(sizes))
     offsets = np.array(list(np.ndindex(*map(len, read))))
@@ -176,7 +176,7 @@ def taps(
 def _walk(
     net: Example, table: np.ndarray, join: Callable, affine: Callable
 ) -> list[np.ndarray]:
-    """Return the tables of all nodes; `join` reduces parallel ways over axes."""
+    """Return the tables of all nodes; `join` reduces parallel steps over axes."""
     tables = [table]
     for node in net.nodes[1:]:
         before = [tables[i] for i in node.inputs]
@@ -187,8 +187,8 @@ def _walk(
     return tables
 
 
-# stage, network, node, tables it reads, how to join ways, how to apply weights
-# -> its table, gates left out
+# stage, network, node, tables it reads, how to join steps, how to apply weights
+# -> its table before gates
 TABLES = StageRules("A sum over paths")
 
 
@@ -228,7 +228,7 @@ def _select(stage: MaxPool, net: Example, node: Node, before: list, *how: Any) -
 
 
 def _cuts(table: np.ndarray, node: Node) -> Iterator[tuple[tuple, np.ndarray]]:
-    """Yield (tap, the entry that it reads for every position)."""
+    """Yield (tap, the entries that it reads at all positions)."""
     if isinstance(node.stage, Dense):
         yield (), table
         return

@@ -1,4 +1,4 @@
-"""Exact slices: the regions into which gates cut a plane through the input space."""
+"""Exact slices: the regions that gates cut a plane through the input space into."""
 
 from typing import Any, NamedTuple
 
@@ -40,13 +40,14 @@ def slice_regions(
         origin, first, second: raw inputs (*input_shape) that span the plane.
         extent: (s from, s to, t from, t to), the part of the plane to cut.
         max_regions: the largest number of regions; more are an error.
-        num_sites: number of sites that cut, from the input on; None for all.
+        num_sites: number of sites whose gates cut, counted from the input; None for
+            all.
 
     Returns:
         list of Region, which together fill the extent.
 
     Raises:
-        TypeError: `net` is no model of this library.
+        TypeError: `net` is not a model of this library.
         ValueError: convolutions or pooling, shapes that do not fit, an empty
             extent, or more than `max_regions` regions.
 
@@ -91,7 +92,7 @@ def path_regions(
         extent: (x from, x to, y from, y to), the part of the plane to cut.
 
     Returns:
-        A list per site, in order: the regions that the sites up to it cut.
+        A list per site, in order: the regions cut by the gates up to that site.
 
     Raises:
         TypeError, ValueError: as `slice_regions`, or not two inputs.

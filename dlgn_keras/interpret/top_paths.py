@@ -1,8 +1,8 @@
 """The paths with the largest contributions to a logit, exact for any number of paths.
 
-Dynamic programming makes a table of the largest product that reaches each unit. The
-tables guide a best-first search from the logit back: complete paths leave its queue in
-exact order, so k paths cost k walks and not an enumeration.
+Dynamic programming tabulates the largest product that reaches each unit. The tables
+guide a best-first search backwards from the logit: complete paths leave its queue in
+exact order, so k paths cost k walks, not an enumeration.
 """
 
 import heapq
@@ -34,11 +34,11 @@ class Path(NamedTuple):
     """One path, unit by unit, and what it adds to the logit.
 
     contribution: start * weights * gates * pooling factors, signed.
-    units: ((stage, index), ...) from where it starts to the logit. The first is
-        "inputs" with the entry it starts from, or the stage whose bias or batch
-        norm shift starts it.
-    bundle: the sum over all paths that share every weight with this one (moved to
-        other positions of the image); the path's own contribution without convs.
+    units: ((stage, index), ...) from the start of the path to the logit. The first
+        is an entry of "inputs", or a unit of the stage whose bias or batch norm
+        shift starts the path.
+    bundle: the sum over all paths with the same weights (this path moved to other
+        positions of the image); without convolutions, the path's own contribution.
     """
 
     contribution: float
@@ -50,9 +50,9 @@ class TopPaths(NamedTuple):
     """The top paths of one example's logit, largest first.
 
     paths: tuple of Path. target: the class. logit: its value.
-    share: sum of the paths' contributions over the logit; can exceed 1, since
-        paths of both signs cancel.
-    magnitude_share: sum of the paths' magnitudes over that of all paths, 0 to 1.
+    share: sum of the paths' contributions, divided by the logit; can exceed 1, since
+        paths of opposite signs cancel.
+    magnitude_share: sum of the paths' magnitudes, divided by that of all paths, 0 to 1.
     """
 
     paths: tuple[Path, ...]
@@ -70,27 +70,28 @@ def top_paths(
     by: str = "magnitude",
     include_bias: bool = True,
 ) -> TopPaths:
-    """Return the exact k paths with the largest contribution to a logit.
+    """Return the k paths with the largest contributions to a logit, found exactly.
 
     A path p runs from an entry of the value network's input through one unit of
     every layer to the logit; `contribution = z[i_0] prod_l G_l[i_l] W_l[i_l, i_{l-1}]`
-    with batch norm folded into W, and all paths together are the logit. In a
-    convolutional net a unit is a channel at a position.
+    with batch norm folded into W, and the contributions of all paths sum to the
+    logit. In a convolutional net a unit is a channel at a position.
 
     Args:
         net: a DNN, DGN or DLGN.
         x: one raw input, (*input_shape) or (1, *input_shape).
         target: class; the predicted one if None.
-        k: number of paths; fewer are returned where fewer are not zero.
-        by: "magnitude", "positive" or "negative": which paths count as largest.
-        include_bias: whether paths that start at biases and batch norm shifts
-            compete with those from the input. The shares always refer to all paths.
+        k: number of paths; fewer are returned if fewer have nonzero contributions.
+        by: "magnitude" (largest magnitude first), "positive" (positive paths only)
+            or "negative" (negative paths only).
+        include_bias: whether paths that start at biases and batch norm shifts are
+            included. The shares always refer to all paths.
 
     Returns:
         TopPaths.
 
     Raises:
-        TypeError: `net` is no model of this library.
+        TypeError: `net` is not a model of this library.
         ValueError: more than one example, or an argument out of range.
 
     Example:
@@ -129,7 +130,7 @@ def top_paths(
 
 
 class _Choice(NamedTuple):
-    """The ways into a unit with products of one sign, best first.
+    """The steps into a unit with products of one sign, best first.
 
     node -1 stands for the constant that starts a path here.
     """
@@ -226,11 +227,11 @@ def _all_magnitude(net: Example, target: int) -> float:
 
 
 def _bundle(net: Example, contribution: float, units: tuple[Unit, ...]) -> float:
-    """Return the sum over all paths that share every weight with the one given.
+    """Return the sum over all paths with the same weights as the given path.
 
     Shared kernels bundle paths: the same chain of kernel entries starts from every
-    position of the image. The chain's stages are run alone, each with the path's
-    one weight.
+    position of the image. The path's stages are run alone, each with only the
+    weight that the path uses.
     """
     places = [index_of(net.nodes, name) for name, _ in units]
     if not any(isinstance(net.nodes[k].stage, Conv) for k in places):

@@ -10,15 +10,15 @@ from dlgn_keras.interpret.plots.style import figure
 from dlgn_keras.interpret.top_paths import TopPaths
 from dlgn_keras.tools.palette import AMOUNT, BLUE, COLOURS, ORANGE
 
-HEIGHT = 1.1  # inches a level of a tree
-WIDTH = 1.25  # inches a leaf
+HEIGHT = 1.1  # inches per level of a tree
+WIDTH = 1.25  # inches per leaf
 
 
 def plot_paths(top: TopPaths) -> Any:
     """Draw the top paths as lines from layer to layer, one dot per unit.
 
-    Solid orange lines add to the logit, dashed blue lines take from it; a wider line
-    contributes more. Units are named by their index: channel, or (row, column,
+    Solid orange lines add to the logit, dashed blue lines subtract from it; wider
+    lines contribute more. Units are named by their index: channel, or (row, column,
     channel).
 
     Args:
@@ -78,7 +78,7 @@ def plot_paths(top: TopPaths) -> Any:
 
 
 def layers_of(top: TopPaths) -> list[str]:
-    """Return the layers where top paths meet units, in order from the input."""
+    """Return the layers that the top paths pass through, in order from the input."""
     order: list[str] = []
     for path in sorted(top.paths, key=lambda path: -len(path.units)):
         at = 0
@@ -92,7 +92,7 @@ def layers_of(top: TopPaths) -> list[str]:
 
 
 def heights_of(top: TopPaths) -> dict[tuple[str, tuple[int, ...]], float]:
-    """Return where to draw each unit: spread over its layer, from 0 to 1."""
+    """Return the height of each unit: evenly spread over its layer, from 0 to 1."""
     units: dict[str, list[tuple[int, ...]]] = {}
     for path in top.paths:
         for name, unit in path.units:
@@ -106,14 +106,14 @@ def heights_of(top: TopPaths) -> dict[tuple[str, tuple[int, ...]], float]:
 
 
 def plot_distances(distances: np.ndarray, sites: Sequence[Any]) -> Any:
-    """Draw how far each hyperplane is from each other, ordered as given.
+    """Draw the matrix of distances between hyperplanes, ordered as given.
 
     Args:
         distances: (planes, planes), the result of `distances`.
         sites: (planes,) site of each, `Hyperplanes.sites`.
 
     Returns:
-        matplotlib Figure; 0 is the same hyperplane, 1.41 orthogonal ones.
+        matplotlib Figure; 0 means the same hyperplane, 1.41 orthogonal hyperplanes.
 
     Example:
         >>> import dlgn_keras as dk
@@ -140,7 +140,7 @@ def plot_distances(distances: np.ndarray, sites: Sequence[Any]) -> Any:
 
 
 def plot_margins(margins: Mapping[str, np.ndarray]) -> Any:
-    """Draw how the signed distances of data to hyperplanes are spread, by site.
+    """Draw the distribution of signed distances from data to hyperplanes, by site.
 
     Args:
         margins: the result of `margins`.
@@ -177,11 +177,11 @@ def plot_margins(margins: Mapping[str, np.ndarray]) -> Any:
 
 
 def plot_curves(curves: Mapping[str, np.ndarray], ylabel: str) -> Any:
-    """Draw deletion or insertion curves, mean over images with its 95 % interval.
+    """Draw deletion or insertion curves: means over images with 95 % intervals.
 
     Args:
         curves: {method: (images, steps + 1)}, see `deletion_curves`.
-        ylabel: what is measured, such as "probability of the class".
+        ylabel: label of the vertical axis, such as "probability of the class".
 
     Returns:
         matplotlib Figure.
@@ -217,21 +217,22 @@ def plot_tree(
 ) -> Any:
     """Draw a tree from its root down, "no" to the left and "yes" to the right.
 
-    A node says its number and question, a leaf its class, in the class's colour. With
-    points both say how many come there, a leaf also the share of them it gets right.
+    A node shows its number and question; a leaf shows its class, in the colour of the
+    class. With points, both show the number of points that reach them, and a leaf
+    also shows the share of them that it classifies correctly.
 
     Args:
-        tree: the result of `oblique_tree`, or any other.
+        tree: the result of `oblique_tree`, or any other tree.
         x: (n, dim) points to send down the tree, if any.
         y: (n,) their classes, if x is given.
         names: (dim,) names of the features; default "x0", "x1", ...
-        terms: number of features of a question to write, the heaviest first.
+        terms: number of features to write per question, the largest weights first.
 
     Returns:
         matplotlib Figure.
 
     Raises:
-        ValueError: points of another dimension, or other than `dim` names.
+        ValueError: points of another dimension, or a number of names other than `dim`.
     """
     names = [f"x{k}" for k in range(tree.dim)] if names is None else list(names)
     if len(names) != tree.dim:
@@ -304,7 +305,7 @@ def _layout(
 
 
 def _counts(tree: ObliqueTree, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many points meet each node and leaf, and how many are right there."""
+    """Return the numbers of points, and of correct ones, at each node and leaf."""
     ways = tree.decision_path(x)
     ends = tree.leaf(x) + len(tree.normals)
     ways = np.concatenate([ways, ends[:, None]], axis=1)

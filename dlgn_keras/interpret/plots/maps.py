@@ -26,12 +26,13 @@ def plot_contributions(
 ) -> Any:
     """Draw inputs beside their signed contribution maps, one row per example.
 
-    Channels are summed. Each map has its own colour scale; its title gives the
-    logit and how much of it is the bias.
+    Channels are summed. Each map has its own colour scale; its title gives the logit
+    and the bias.
 
     Args:
         x: inputs (n, *input_shape).
-        explanations: of these inputs; several by name stand side by side.
+        explanations: an explanation of these inputs, or {name: explanation} to draw
+            several side by side.
         class_names: names for the classes.
 
     Returns:
@@ -74,7 +75,7 @@ def plot_gates(gates: Mapping[str, np.ndarray], index: int = 0) -> Any:
 
     Args:
         gates: the result of `net.gates(x)`.
-        index: which example.
+        index: index of the example.
 
     Returns:
         matplotlib Figure.
@@ -107,7 +108,7 @@ def plot_filters(filters: GateFilters, units: Sequence[int] | int = 8) -> Any:
 
     Args:
         filters: the result of `gate_filters`, over images or flat vectors.
-        units: which channels, or how many of the strongest (by norm).
+        units: indices of channels, or the number of channels with the largest norms.
 
     Returns:
         matplotlib Figure; one row per input channel if there are up to three.
@@ -143,7 +144,7 @@ def plot_spectrum(spectrum: Spectrum, units: Sequence[int] | int = 8) -> Any:
 
     Args:
         spectrum: the result of `spectrum`, with two image axes.
-        units: which channels, or how many of the strongest.
+        units: indices of channels, or the number of channels with the largest norms.
 
     Returns:
         matplotlib Figure, zero frequency in the middle, brighter is stronger.

@@ -1,4 +1,4 @@
-"""Pictures of a plane: its regions, active paths by layer, moving hyperplanes."""
+"""Pictures of the input plane: regions, active paths by layer, moving hyperplanes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,17 +17,17 @@ Extent = tuple[float, float, float, float]
 
 
 def plot_path_regions(nets: Mapping[str, Layers], x: Any = None, y: Any = None) -> Any:
-    """Draw, layer by layer, the share of active paths at each place of the plane.
+    """Draw the share of active paths over the plane, layer by layer.
 
-    A row per network, a panel per layer: the regions that the gates up to this layer
-    cut, coloured by the share of all paths up to it whose gates are all open.
+    Each row is a network, each panel a layer. The gates up to that layer cut the
+    regions; colour is the share of all paths up to the layer whose gates are all open.
 
     Args:
         nets: {name: `path_regions` of a network}.
         x: (n, 2) points to mark, if any. y: (n,) their classes.
 
     Returns:
-        matplotlib Figure; brighter is more paths, on each panel's own scale.
+        matplotlib Figure; brighter means more paths, and each panel has its own scale.
     """
     columns = max(len(layers) for layers in nets.values())
     made, axes = figure(len(nets), columns, (2.6, 2.2))
@@ -113,7 +113,7 @@ def _fill(
 
 
 def active_share(region: Region) -> float:
-    """Return the share of paths through a region's gates that are open all the way."""
+    """Return the share of paths through a region whose gates are all open."""
     return float(np.prod([np.mean(open_) for open_ in region.gates.values()]))
 
 
@@ -127,26 +127,26 @@ def animate_hyperplanes(
     extent: Extent = (-1.0, 1.0, -1.0, 1.0),
     frames_per_second: int = 8,
 ) -> Path:
-    """Write a gif of the hyperplanes of a network of two inputs moving in training.
+    """Write a GIF of the hyperplanes of a two-input network during training.
 
     Lines are coloured by their site; the nodes of a tree are dashed and black, each
     over the part of the plane that it splits.
 
     Args:
-        records: hyperplanes, a frame each, such as `HyperplaneRecorder.records`.
+        records: hyperplanes, one frame each, such as `HyperplaneRecorder.records`.
         path: file to write, ending in ".gif".
-        epochs: numbers to write above the frames, as many.
+        epochs: the epoch to write above each frame; 0, 1, ... if None.
         x: (n, 2) points to mark, if any. y: (n,) their classes.
-        tree: whose nodes to draw, if any.
+        tree: tree whose nodes to draw, if any.
         extent: (x from, x to, y from, y to), the part of the plane to show.
-        frames_per_second: of the gif.
+        frames_per_second: frame rate of the GIF.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: no records, more or fewer epochs, or hyperplanes that are no
-            lines of a plane.
+        ValueError: no records, more or fewer epochs than records, or hyperplanes of
+            a network without two inputs.
     """
     from matplotlib.animation import FuncAnimation, PillowWriter
 
@@ -224,7 +224,7 @@ def clip_line(normal: np.ndarray, offset: float, extent: Extent) -> np.ndarray:
 
 
 def node_segments(tree: ObliqueTree, extent: Extent) -> list[tuple[Any, Any]]:
-    """Return the lines of a tree of two features, cut to where each node is asked."""
+    """Return a segment per node of a two-feature tree, within the part it splits."""
     found = []
     for node in np.flatnonzero(tree.asks):
         ends = clip_line(tree.normals[node], float(tree.biases[node]), extent)

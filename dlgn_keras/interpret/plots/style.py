@@ -10,13 +10,13 @@ import numpy as np
 def figure(rows: int, columns: int, cell: tuple[float, float]) -> tuple[Any, Any]:
     """Return a matplotlib Figure and its (rows, columns) axes, `cell` inches each.
 
-    The figure belongs to no window and to no global state: save it with
-    `figure.savefig(path)`, and a notebook shows it.
+    The figure has no window and is not part of pyplot's state: save it with
+    `figure.savefig(path)`; notebooks display it.
     """
     from matplotlib.figure import Figure
 
     class Shown(Figure):
-        """Shows itself, also in a notebook that never asked for pyplot."""
+        """A figure that notebooks display without pyplot."""
 
         def _repr_png_(self) -> bytes:
             png = io.BytesIO()
@@ -38,8 +38,8 @@ def limit(values: np.ndarray) -> float:
 def as_picture(image: np.ndarray) -> np.ndarray:
     """Return an input as (height, width) or (height, width, 3) from 0 to 1.
 
-    A vector becomes the nearest square of rows, filled up with NaN; other numbers of
-    channels become their mean.
+    A vector is wrapped into a near-square of rows, padded with NaN. If there are not
+    three channels, the result is their mean.
     """
     picture = as_grid(np.asarray(image, np.float64))
     if picture.ndim == 3:
@@ -66,7 +66,7 @@ def as_grid(values: np.ndarray) -> np.ndarray:
 
 
 def bare(axes: Any, title: str = "") -> None:
-    """Take the ticks away and set a title."""
+    """Remove the ticks and set a title."""
     axes.set_xticks([])
     axes.set_yticks([])
     if title:

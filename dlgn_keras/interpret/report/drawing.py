@@ -1,4 +1,4 @@
-"""Pictures for the page: maps as data addresses, paths as coordinates."""
+"""Pictures for the page: maps as data URLs, paths as coordinates."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ COLUMN, MARGIN = 130, 70
 
 
 def png(rgb: np.ndarray) -> str:
-    """Return (height, width, 3 or 4) bytes as a data address."""
+    """Return (height, width, 3 or 4) bytes as the data URL of a PNG."""
     from PIL import Image
 
     stream = io.BytesIO()
@@ -24,7 +24,7 @@ def png(rgb: np.ndarray) -> str:
 
 
 def picture(image: np.ndarray) -> str:
-    """Return an input as a data address."""
+    """Return an input as a data URL."""
     shown = np.nan_to_num(as_picture(image))
     if shown.ndim == 2:
         shown = np.repeat(shown[..., None], 3, axis=-1)
@@ -32,13 +32,13 @@ def picture(image: np.ndarray) -> str:
 
 
 def signed_map(values: np.ndarray, bound: float | None = None) -> str:
-    """Return (height, width) signed values as a data address, white at zero."""
+    """Return (height, width) signed values as a data URL, white at zero."""
     bound = bound or limit(np.nan_to_num(values))
     return _coloured(0.5 + 0.5 * values / bound, SIGNED)
 
 
 def amount_map(values: np.ndarray, top: float | None = None) -> str:
-    """Return (height, width) amounts from 0 to `top` as a data address."""
+    """Return (height, width) amounts from 0 to `top` as a data URL."""
     return _coloured(values / (top or limit(np.nan_to_num(values))), AMOUNT)
 
 

@@ -11,7 +11,7 @@ DEEP_MODES = ("I;16", "I;16B", "I;16L", "I", "F")
 
 
 class LoadedImage(NamedTuple):
-    """A raw input, and the changes that made it from the file.
+    """A raw input, and the changes made to the image file.
 
     raw: (height, width, channels) float32, in the raw units of the model.
     notes: one sentence for each change, such as a resize.
@@ -24,11 +24,11 @@ class LoadedImage(NamedTuple):
 def load_image(path: str | os.PathLike, net: BaseModel) -> LoadedImage:
     """Read an image file as a raw input of a model.
 
-    The image is rotated by its EXIF tag, laid on white where it is transparent,
-    converted to grey or RGB as the model takes it, cropped around its centre to the
-    model's proportions, resized, and scaled from 0..255 (grey of 16 bits: 0..65535)
-    to the raw range of the model's preprocessing (0..255 if it names none), without
-    rounding.
+    The image is rotated by its EXIF tag, composited on white where it is transparent,
+    converted to the model's grey or RGB, cropped around its centre to the model's
+    proportions, and resized. Pixels are scaled without rounding from 0..255 (16-bit
+    grey: 0..65535) to the raw range of the model's preprocessing (0..255 if it names
+    none).
 
     Args:
         path: a file that Pillow reads.
@@ -36,8 +36,8 @@ def load_image(path: str | os.PathLike, net: BaseModel) -> LoadedImage:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not an image, a damaged or far too large one, or a model that
-            takes no grey or RGB images.
+        ValueError: the file is not an image, is damaged or far too large, or the
+            model does not take grey or RGB images.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -86,7 +86,7 @@ def _flatten(picture: Any, channels: int, notes: list[str]) -> tuple[Any, float]
             )
         top = 65535.0 if picture.mode != "F" else max(float(values.max()), 1e-12)
         values = np.clip(values, 0, top)
-        if channels == 1:  # whole; colour has eight bits
+        if channels == 1:  # keeps its depth; RGB has eight bits
             return Image.fromarray(values.astype(np.float32)), top
         picture = Image.fromarray((values / top * 255).round().astype(np.uint8))
         notes.append("scaled to eight bits")
@@ -104,7 +104,7 @@ def _flatten(picture: Any, channels: int, notes: list[str]) -> tuple[Any, float]
 
 
 def _fit(picture: Any, width: int, height: int, notes: list[str]) -> Any:
-    """Cut the picture to the proportions asked for and resize it."""
+    """Crop the picture to the target proportions and resize it."""
     from PIL import Image, ImageOps
 
     if picture.size == (width, height):

@@ -44,22 +44,22 @@ def report(
 ) -> Path:
     """Write a page that explains a model's answers to images; every number is exact.
 
-    For each image: the logits, signed contribution maps (the twin's beside), the
-    top paths from the input as a diagram, the gates of each layer, and the filters
-    and spectra of the gates on those paths. Twins of Keras models have no skeleton to
-    follow paths on: the page shows the gates with the largest contributions. The page
-    loads nothing from a network.
+    For each image the page shows the logits, signed contribution maps (next to those
+    of the twin), a diagram of the top paths from the input, the gates of each layer,
+    and the filters and spectra of the gates on those paths. A twin of a Keras model
+    has no skeleton and thus no paths: the page shows the gates with the largest
+    contributions instead. The page loads nothing from the internet.
 
     Args:
         net: the model to explain: a DNN, DGN or DLGN, or a twin that `dk.disentangle`
             made.
         images: image files, or raw inputs as arrays (*input_shape).
-        out: the .html file to write, whole or not at all.
+        out: the .html file, written atomically.
         twin: a model of the same input and classes to compare with, such as the DNN
             of the same skeleton.
         class_names: one per class.
         target: class to explain, one for all or one per image; None takes the
-            predicted class of `net`. The twin explains the same one.
+            predicted class of `net`. The twin explains the same class.
         num_paths: number of top paths.
         name: the model's name on the page; its own name if None.
 
@@ -68,7 +68,7 @@ def report(
 
     Raises:
         FileNotFoundError: no such image, or no folder to write into.
-        TypeError: `net` or `twin` is no model of this library.
+        TypeError: `net` or `twin` is not a model of this library.
         ValueError: no images, an image that cannot be read, a twin or names that do
             not fit.
 
@@ -213,7 +213,7 @@ def _answers(
 
 
 def _sums(i: int, answers: dict, names: list[str], data: dict) -> list[dict]:
-    """Return the sum that each explained logit is."""
+    """Return the terms that sum to each explained logit."""
     found = []
     for label, answer in answers.items():
         target = int(answer.target[i])
@@ -233,7 +233,7 @@ def _sums(i: int, answers: dict, names: list[str], data: dict) -> list[dict]:
 
 
 def _maps(i: int, answers: dict, names: list[str], data: dict) -> list[dict]:
-    """Return the contribution maps; their values show when one points at them."""
+    """Return the contribution maps; the page shows their values on hover."""
     maps = []
     for label, found in answers.items():
         signed = as_map(found.contributions[i])
@@ -318,7 +318,7 @@ def _cards(
 
 
 def _gates_on(net: Model, top: TopPaths) -> list[Unit]:
-    """Return the gates on the paths, those of larger paths first."""
+    """Return the gates on the paths, gates of larger paths first."""
     sites = _activations(net)
     met = [unit for path in top.paths for unit in path.units if unit[0] in sites]
     return list(dict.fromkeys(met))
@@ -337,7 +337,7 @@ def _top_gates(net: Model, x: np.ndarray, target: int) -> list[Unit]:
 
 
 def _activations(net: Model) -> list[str]:
-    """Return the sites with one gate a unit: poolings select within windows."""
+    """Return the sites with one gate per unit, which leaves out max poolings."""
     made = {site: tuple(q.shape[1:]) for site, q in net.gating_network.output.items()}
     return [site for site, shape in net.sites if made.get(site) == tuple(shape)]
 

@@ -1,4 +1,4 @@
-"""Trees read off the gates of a DLGN, and how near its gates are to known trees."""
+"""Trees extracted from the gates of a DLGN, and its gates compared with known trees."""
 
 from dlgn_keras.interpret.trees.extract import (
     Clusters,

@@ -1,6 +1,6 @@
-"""oblique_tree: read a decision tree off the gates of a DLGN (DLGN-DT).
+"""oblique_tree: extract a decision tree from the gates of a DLGN (DLGN-DT).
 
-Gate hyperplanes are clustered, one is chosen for a node, the data are split, and so on.
+For each node the gate hyperplanes are clustered, one is chosen, and the data are split.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Train = Callable[[np.ndarray, np.ndarray], GatedModel]
 
 
 class Growing(NamedTuple):
-    """What all nodes share while a tree grows."""
+    """The data and options shared by all nodes while a tree grows."""
 
     z: np.ndarray
     x: np.ndarray
@@ -47,38 +47,38 @@ def oblique_tree(
     min_cluster: int = 2,
     min_samples_leaf: int = 10,
 ) -> ObliqueTree:
-    """Return the oblique decision tree that a DLGN's gates have found (DLGN-DT).
+    """Extract an oblique decision tree from the gates of a DLGN (DLGN-DT).
 
-    Every node asks on which side of a hyperplane a point lies. The root takes one of
-    `net`: its gate hyperplanes are clustered by DBSCAN, and the centre of the largest
-    cluster is the node. On each side, `train` makes a new DLGN from the points there,
-    whose hyperplanes are clustered in turn, and so on. A leaf predicts the commonest
-    label of its points. Only hyperplanes that leave `min_samples_leaf` points on both
-    sides are considered.
+    Every node asks on which side of a hyperplane a point lies. For the root, the gate
+    hyperplanes of `net` are clustered by DBSCAN, and the centre of the largest cluster
+    becomes the root's hyperplane. On each side, `train` makes a new DLGN from the
+    points there, whose hyperplanes are clustered in turn, and so on. A leaf predicts
+    the most common label of its points. Only hyperplanes that leave `min_samples_leaf`
+    points on both sides are considered.
 
     With a `train` and the other defaults this is the published procedure. Two options
-    do better: `choose="fit"` considers all cluster centres and all hyperplanes
-    outside clusters; it takes the one that best explains the node's labels together
-    with one affine map on either side, see `affine_fits`. That tells a node from those
-    below it, so no further training is needed. `refine=10` then fits the nodes'
-    hyperplanes to the data, see `refine_tree`.
+    do better. `choose="fit"` considers all cluster centres and all hyperplanes outside
+    clusters, and takes the hyperplane that, with one affine map on each side, best
+    explains the node's labels (see `affine_fits`). This criterion tells a node from
+    the nodes below it, so no further training is needed. `refine=10` then fits the
+    nodes' hyperplanes to the data, see `refine_tree`.
 
     Args:
         net: a DLGN of dense layers, trained on these points.
         x: (n, *input_shape) raw inputs.
         y: (n,) class numbers.
-        depth: most questions on the way to a leaf, 1 to 16.
+        depth: largest number of questions from the root to a leaf, 1 to 16.
         train: (x, y) -> a DLGN trained on them, for the nodes below the root, such as
             `dk.training.node_trainer(net)`; None trains nothing: every node takes a
             hyperplane of `net`.
-        train_levels: on how many levels each node has a net of its own, the root's
-            included; nodes further down use the last net above them. None: on all,
-            if there is a `train`.
+        train_levels: number of levels, the root's included, on which each node has
+            its own net; deeper nodes use the nearest net above them. None: all
+            levels, if `train` is given.
         choose: "largest" cluster, or best affine "fit".
-        refine: sweeps of `refine_tree` in the end, 0 for none.
-        eps: of DBSCAN, how far neighbours may be apart, see `cluster_hyperplanes`.
-        min_cluster: number of neighbours that make a cluster (DBSCAN).
-        min_samples_leaf: fewest points of a leaf, at least 1.
+        refine: sweeps of `refine_tree` at the end, 0 for none.
+        eps: largest distance of neighbours in DBSCAN, see `cluster_hyperplanes`.
+        min_cluster: number of neighbours that make a cluster in DBSCAN.
+        min_samples_leaf: smallest number of points in a leaf, at least 1.
 
     Returns:
         `dk.data.ObliqueTree` on raw inputs, flattened to (n, dim): `predict`,
@@ -86,9 +86,9 @@ def oblique_tree(
         stored as nodes that ask nothing.
 
     Raises:
-        TypeError: `net` is no model of this library.
-        ValueError: no DLGN of dense layers, shapes that do not fit, an argument out
-            of range, or levels to train without a `train`.
+        TypeError: `net` is not a model of this library.
+        ValueError: `net` is not a DLGN of dense layers, shapes do not fit, an argument
+            is out of range, or `train_levels` exceeds 1 without a `train`.
 
     Example:
         >>> import dlgn_keras as dk
@@ -166,7 +166,7 @@ def _grow(
     here: np.ndarray,
     candidates: Hyperplanes,
 ) -> None:
-    """Fill in a node and those below it, in place; zeros stay where none asks."""
+    """Fill in a node and its descendants, in place; the rest of `planes` stays zero."""
     y = growing.y[here]
     few = len(here) < 2 * growing.min_samples_leaf
     if node >= len(planes) or few or np.all(y == y[0]):
@@ -195,7 +195,7 @@ def _choose(
     offsets = np.concatenate([clusters.offsets, kept.offsets[alone]])
     sizes = np.concatenate([clusters.sizes, np.ones(alone.sum(), int)])
     if growing.choose == "largest":
-        # No cluster at all, or a tie: the affine fit decides.
+        # If there is no cluster, or a tie, the affine fit decides.
         largest = sizes == sizes.max(initial=0)
         normals, offsets = normals[largest], offsets[largest]
     found = _cutting(growing, z, Hyperplanes(normals, offsets, offsets, offsets))
@@ -208,7 +208,7 @@ def _choose(
 
 
 def _cutting(growing: Growing, z: np.ndarray, planes: Hyperplanes) -> Hyperplanes:
-    """Return the hyperplanes with points enough on both sides."""
+    """Return the hyperplanes with enough points on both sides."""
     right = (z @ planes.normals.T + planes.offsets > 0).sum(axis=0)
     enough = np.minimum(right, len(z) - right) >= growing.min_samples_leaf
     return Hyperplanes(*(part[enough] for part in planes))
@@ -245,20 +245,20 @@ class Clusters(NamedTuple):
 def cluster_hyperplanes(
     planes: Hyperplanes, eps: float = 0.2, min_cluster: int = 2
 ) -> Clusters:
-    """Cluster hyperplanes by DBSCAN, a hyperplane and its negative being the same.
+    """Cluster hyperplanes by DBSCAN; a hyperplane and its negative count as the same.
 
     The distance is that of `distances(planes, with_offset=True)`. The centre of a
     cluster is the unit vector c with the largest sum of (c . u)^2 over its members
-    u = (normal, offset) / |(normal, offset)|: their mean direction, free of signs.
+    u = (normal, offset) / |(normal, offset)|: their mean direction, up to signs.
 
     Args:
         planes: the result of `hyperplanes`.
-        eps: how far neighbours may be apart, above 0; 0.1 to 0.3 in the paper.
-        min_cluster: number of hyperplanes, itself among them, that must lie within
-            `eps` of one for a cluster to grow from it (DBSCAN's `min_samples`).
+        eps: largest distance of neighbours, above 0; 0.1 to 0.3 in the paper.
+        min_cluster: number of hyperplanes within `eps` of a hyperplane, itself
+            included, for a cluster to grow from it (DBSCAN's `min_samples`).
 
     Returns:
-        Clusters; of equal size, the tighter first.
+        Clusters; among clusters of equal size, the tighter first.
 
     Raises:
         ValueError: an argument out of range.
@@ -312,13 +312,13 @@ def affine_fits(x: np.ndarray, y: np.ndarray, planes: np.ndarray) -> np.ndarray:
 
     For each candidate (a . x + c = 0) the one-hot labels are fitted by least squares
     with one affine map on either side; the score is the explained share of their
-    sum of squares about the mean, 0 to 1. Across a discontinuity two maps do better
-    than one, and what is left on either side of a tree's root is a simpler tree: so
-    the root of a (sub)tree scores above the nodes below it.
+    sum of squares about the mean, 0 to 1. Two maps fit a discontinuity better than
+    one, and each side of a tree's root holds a simpler tree, so the root of a
+    (sub)tree scores above the nodes below it.
 
     Args:
         x: (n, dim) points of the node.
-        y: (n,) class numbers, of two classes at least.
+        y: (n,) class numbers, of at least two classes.
         planes: (candidates, dim + 1), normal and offset of each.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Gate hyperplanes against a known tree, and against the jumps of labels."""
+"""Gate hyperplanes compared with known trees and with discontinuities of labels."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -8,14 +8,14 @@ import numpy as np
 from dlgn_keras.data import ObliqueTree
 from dlgn_keras.interpret.hyperplanes import Hyperplanes, Planes, distances
 
-FEWEST = 2  # points on a side, for there to be a neighbour
+FEWEST = 2  # points on a side; a single point has no neighbour
 
 
 class NodeDistances(NamedTuple):
-    """How near gate hyperplanes come to the nodes of a tree.
+    """Distances of gate hyperplanes to the nodes of a tree.
 
     nearest: (nodes,) distance of the nearest hyperplane to each node's, 0 to sqrt 2.
-    plane: (nodes,) which hyperplane that is.
+    plane: (nodes,) index of that hyperplane.
     within: (nodes,) number of hyperplanes within the radius of each node's.
     """
 
@@ -32,13 +32,13 @@ def node_distances(
 ) -> NodeDistances:
     """Return the distance of the nearest gate hyperplane to every node of a tree.
 
-    Distances are those of `distances`: blind to sign and scale.
+    Distances are those of `distances`: sign and scale do not count.
 
     Args:
-        planes: the result of `hyperplanes`, in the tree's space: of a network
-            without preprocessing.
+        planes: the result of `hyperplanes` for a network without preprocessing, so
+            that they lie in the tree's space.
         tree: the tree that gave the labels.
-        radius: up to which distance hyperplanes are counted, at least 0.
+        radius: largest distance of the hyperplanes that are counted, at least 0.
         with_offset: whether offsets count, see `distances`.
 
     Returns:
@@ -77,7 +77,7 @@ def discontinuities(
     """Return each hyperplane's local discontinuity coefficient, 0 to 1.
 
     For a hyperplane H = {z : n . z + c = 0}, |n| = 1, and a label function f, it is
-    the share of H across which the label changes, weighted as the data lie near H:
+    the share of H across which the label changes, weighted by the data near H:
 
         g(H) = mean over z on H of [f(z + h n) != f(z - h n)], h -> 0
 
@@ -88,22 +88,23 @@ def discontinuities(
 
     If `labels` is a function (the predictions of a tree or a net), the formula is
     evaluated at h = `step`. If `labels` are those of the data, f is known at the
-    points only: each point is compared to the neighbour of its mirror image on the
-    other side, and to its neighbour on its own side. Neighbours agree with
-    probability a on one side and b across; `g = (a - b) / (a - (1 - a) / (k - 1))`
-    removes the changes not due to H, assuming that all k classes replace one another
-    equally often. The points must be dense for their dimension (about 5 at most);
-    where neighbours agree no more than by chance the coefficient is NaN.
+    points only: each point is compared with the neighbour of its mirror image on the
+    other side, and with its neighbour on its own side. Neighbours agree with
+    probability a on the same side and b across H;
+    `g = (a - b) / (a - (1 - a) / (k - 1))` removes the changes not due to H, assuming
+    that all k classes replace one another equally often. The points must be dense for
+    their dimension (about 5 at most); if neighbours agree no more than by chance, the
+    coefficient is NaN.
 
     Args:
-        planes: `hyperplanes(net)`, or a tree for those of its nodes.
+        planes: `hyperplanes(net)`, or a tree, for the hyperplanes of its nodes.
         x: (n, dim) points, in the hyperplanes' space.
-        labels: (n,) class numbers, or (n, dim) -> (n,) class numbers.
-        share: of the points, those nearest to H; above 0 and at most 1.
-        step: half the distance across, in units of x, for a label function.
+        labels: (n,) class numbers, or a function (n, dim) -> (n,) class numbers.
+        share: share of the points to use, nearest to H first; above 0, at most 1.
+        step: distance from H on each side, in units of x, for a label function.
 
     Returns:
-        (planes,) float64; estimates from data may leave 0 to 1 by their error.
+        (planes,) float64; estimates from data may lie outside 0 to 1 by their error.
 
     Raises:
         ValueError: shapes that do not fit, or a number out of range.
@@ -114,9 +115,9 @@ def discontinuities(
         >>> discontinuities(tree, x, tree.predict).round(1).tolist()
         [0.5, 0.5, 0.5]
 
-    Reference: after "Deep Networks Learn Features From Local Discontinuities in the
-    Label Function" (ICLR 2025), whose idea it is; this definition and the estimate
-    from data are ours.
+    Reference: the idea is from "Deep Networks Learn Features From Local
+    Discontinuities in the Label Function" (ICLR 2025); this definition and the
+    estimate from data are ours.
     """
     x = np.asarray(x, np.float64)
     dim = planes.normals.shape[1]
@@ -172,7 +173,7 @@ def _from_neighbours(
     for here in (up, ~up):
         points, mirrored = x[here], x[~here] - 2 * heights[~here, None] * normal
         beside = NearestNeighbors(n_neighbors=2).fit(points)
-        # The first neighbour of a point of the set is the point itself.
+        # The first neighbour of each of the fitted points is the point itself.
         nearest = beside.kneighbors(points, return_distance=False)[:, 1]
         own.append(labels[here] == labels[here][nearest])
         opposite = beside.kneighbors(mirrored, 1, return_distance=False)[:, 0]

@@ -1,4 +1,4 @@
-"""Make an oblique tree fit its data better, one node at a time."""
+"""Refit an oblique tree to data, one node at a time."""
 
 import warnings
 from typing import Any
@@ -9,28 +9,28 @@ from dlgn_keras.data import ObliqueTree
 from dlgn_keras.data.trees import descend
 from dlgn_keras.tools.messages import check_count
 
-FEWEST = 10  # points that a node needs to be fitted again
+FEWEST = 10  # points that a node needs to be refitted
 
 
 def refine_tree(
     tree: ObliqueTree, x: Any, y: Any, sweeps: int = 10, strength: float = 10.0
 ) -> ObliqueTree:
-    """Return the tree with its hyperplanes fitted to data, all else held fixed.
+    """Return the tree with its hyperplanes refitted to data, one node at a time.
 
     Tree alternating optimisation: a node is refitted on the points that exactly one
     of its subtrees classifies correctly. Which subtree that is gives a binary label;
     a logistic regression on it becomes the new hyperplane if it routes at least as
-    many of these points correctly. A node right above two leaves first gives them the
-    two commonest labels of its points. Sweeps go from the last node to the root and
-    end early when nothing changes; then every leaf takes the commonest label of its
-    points.
+    many of these points correctly. A node directly above two leaves first gives them
+    the two most common labels of its points. Sweeps go from the last node to the root
+    and stop early when nothing changes; then every leaf takes the most common label
+    of its points.
 
     Args:
-        tree: where to start, such as the result of `oblique_tree`.
+        tree: the initial tree, such as the result of `oblique_tree`.
         x: (n, dim) points. y: (n,) class numbers.
-        sweeps: at most so many passes over the nodes, at least 1.
+        sweeps: largest number of passes over the nodes, at least 1.
         strength: scikit-learn's `C` of the logistic regression on features divided
-            by their common standard deviation: large trusts the labels.
+            by their common standard deviation; larger values regularise less.
 
     Returns:
         ObliqueTree of the same depth; nodes that ask nothing still ask nothing.
@@ -76,7 +76,7 @@ def refine_tree(
 
 
 def majorities(tree: ObliqueTree, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return each leaf's commonest label; a leaf without points keeps its own."""
+    """Return each leaf's most common label; a leaf without points keeps its own."""
     leaf = tree.leaf(x)
     counts = np.zeros((len(tree.leaf_labels), int(y.max()) + 1), int)
     np.add.at(counts, (leaf, y), 1)
@@ -126,9 +126,9 @@ def _children(node: int) -> tuple[int, int]:
 
 
 def _two(y: np.ndarray, labels: np.ndarray, node: int) -> tuple[int, int]:
-    """Return the labels for the leaves of a last node: those of most of its points.
+    """Return the two most common labels for the two leaves below a node.
 
-    They keep their sides where the leaves have them already.
+    A label that a leaf already has stays on its side.
     """
     left, right = (int(labels[c - len(labels) + 1]) for c in _children(node))
     counts = np.bincount(y)
@@ -146,7 +146,7 @@ def _logistic(points: np.ndarray, goal: np.ndarray, strength: float) -> np.ndarr
 
     model = LogisticRegression(C=strength, max_iter=300)
     with warnings.catch_warnings():
-        # Separable points have no optimum, only a direction, which converges first.
+        # For separable points the weights diverge, but their direction converges.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(points[:, :-1], goal)
     return np.concatenate([model.coef_[0], model.intercept_])
