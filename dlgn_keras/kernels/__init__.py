@@ -1,11 +1,11 @@
 """Kernels of trained models: exact, and at the scale of whole data sets.
 
 - exact neural path kernel: `npk`, `npk_diagonal`; tiles on devices: `DeviceExecutor`
-- by random path features: `path_features`, `npk_estimate`
-- neural tangent kernel of the model as it is: `ntk`
+- its estimate from random path features: `path_features`, `npk_estimate`
+- neural tangent kernel of a model at its current weights: `ntk`
 - learning with them: `NPKClassifier`
 - measures of a Gram: `alignment`, `effective_rank`, `eigenvalues`, `nu`
-- all of these for some models and a data set: `study`, `draw_study`
+- a study that applies these to several models: `study`, `draw_study`
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,8 +1,8 @@
-"""The recursion for NumPy, a few rows of positions at a time.
+"""The kernel recursion in NumPy, a few rows of positions at a time.
 
-The same sums as `Recursion`, in an order that stays inside a processor's cache: a
-convolution and its gate are one pass over the state, and states with their channels
-apart are changed in place.
+It computes the same sums as `Recursion`, in an order that stays inside a processor's
+cache: a convolution and its gate are one pass over the state, and states with separate
+channels are changed in place.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from dlgn_keras.kernels.recursion import Kept, Recursion, Side, wrap
 from dlgn_keras.skeletons import Conv, Residual, Stage
 from dlgn_keras.skeletons.window import Window
 
-# Entries of a few rows: 256 KiB in float64, of which three are at work at a time.
+# Entries of a few rows: 256 KiB in float64; three such arrays are in use at a time.
 ROW_ENTRIES = 2**15
 
 
@@ -37,7 +37,7 @@ class BlockedRecursion(Recursion):
         return super().through(stage, state, needs)
 
     def convolve(self, stage: Conv, state: Kept) -> Kept:
-        """Return the state behind a convolution and its gate, if it has one."""
+        """Return the state after a convolution and its gate, if it has one."""
         values = state.values[0]  # (*positions, a, *positions', b)
         rank, window = state.rank, stage.window
         axes = [axis - 1 for axis in self.position_axes(state)]
@@ -104,7 +104,7 @@ class BlockedRecursion(Recursion):
 def offset_rows(
     values: np.ndarray, axes: tuple[int, ...], window: Window, rows: tuple[int, int]
 ) -> np.ndarray:
-    """Return the offset sum at some positions of its first axis, and all others.
+    """Return the offset sum at some positions of the first axis, all of the others.
 
     Adds every offset into one array, without a padded copy.
     """

@@ -19,15 +19,15 @@ SCALINGS = ("trace", "cosine")
 
 
 class NPKClassifier(ClassifierMixin, BaseEstimator):
-    """Classify by the neural path kernel of a model, which its gates alone determine.
+    """Classify with the neural path kernel of a model's gates.
 
-    "ridge" and "svm" work on exact Grams (n^2 entries); "features" solves a ridge on
-    random path features, for tens of thousands of examples. Labels may be any
-    values; the kernels are scaled to a mean diagonal of 1 (or each example to
-    length 1), so that `alpha` and `C` mean the same for every width and depth.
+    "ridge" and "svm" use exact Grams (n^2 entries); "features" fits a ridge regression
+    on random path features, for tens of thousands of examples. Labels may be any
+    values. Kernels are scaled to a mean diagonal of 1 (or each example to length 1),
+    so that `alpha` and `C` mean the same for every width and depth.
 
     Args:
-        net: a DNN, DGN or DLGN; its gates make the kernel.
+        net: a DNN, DGN or DLGN; its gates define the kernel.
         solver: "ridge", "svm" or "features".
         alpha: ridge penalty, in units of the mean diagonal.
         C: penalty of the SVM.
@@ -110,7 +110,7 @@ class NPKClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return scores (n, classes), the largest at the class predicted."""
+        """Return scores (n, classes); the predicted class has the largest."""
         check_is_fitted(self, "model_")
         X = check_examples(self.net, "X", X)
         if self.solver == "features":

@@ -1,4 +1,4 @@
-"""Tiles on accelerators: the same recursion, compiled, its rows on all devices."""
+"""Tiles on accelerators: the recursion, compiled, with rows sharded over devices."""
 
 import importlib
 from collections.abc import Callable
@@ -17,11 +17,11 @@ class DeviceExecutor:
     """Computes the tiles of `npk` on the devices that the Keras backend sees.
 
     Pass it as `executor`. On JAX the rows of every block are sharded over all
-    devices; on TensorFlow and PyTorch the default device does the work. Sums are
-    float64 there too, unless `dtype` says otherwise.
+    devices; TensorFlow and PyTorch use the default device. Sums are float64, as on
+    the processor, unless `dtype` says otherwise.
 
     Args:
-        memory: bytes of one device that a block may take.
+        memory: bytes that a block may take on one device.
         dtype: "float64" or "float32" (relative errors of about 1e-6).
 
     Example:
@@ -75,7 +75,7 @@ class DeviceExecutor:
 
 
 def _filled(side: Side, start: int, size: int, total: int) -> Side:
-    """Return `size` examples from `start`, the last repeated where there are fewer."""
+    """Return `size` examples from `start`; repeat the last if there are fewer."""
     chosen = np.minimum(np.arange(start, start + size), total - 1)
     gates = {site: np.take(gate, chosen, axis=-2) for site, gate in side.gates.items()}
     return Side(np.take(side.inputs, chosen, axis=-2), gates)
@@ -91,7 +91,7 @@ def num_devices() -> int:
 
 
 def compile_blocks(plan: Plan, dtype: str) -> Callable[[Side, Side], np.ndarray]:
-    """Return the block kernel compiled by the backend, rows spread over devices."""
+    """Return the function of a block; JAX compiles it and shards rows over devices."""
     if keras.backend.backend() != "jax":
         return lambda left, right: keras.ops.convert_to_numpy(
             Recursion(plan, _tensors(left), _tensors(right), keras.ops).run()
@@ -99,7 +99,7 @@ def compile_blocks(plan: Plan, dtype: str) -> Callable[[Side, Side], np.ndarray]
     import jax
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-    # JAX has moved it out of its experimental part.
+    # Older versions of JAX have `enable_x64` in `jax.experimental`.
     place: Any = jax
     if not hasattr(jax, "enable_x64"):
         place = importlib.import_module("jax.experimental")

@@ -1,10 +1,9 @@
 """Random path features: the neural path kernel at the scale of whole data sets.
 
 With weights of zero mean and unit variance every logit is a random path feature:
-`E[y(x) y(x')]` is the neural path kernel, for any width. Magnitudes grow with depth
-beyond float32's range in deep nets, so the gates at the skeleton's top level are
-divided by known numbers, and the features are multiplied by them in float64 at the
-end.
+`E[y(x) y(x')]` is the neural path kernel, for any width. In deep nets magnitudes
+exceed the range of float32, so the gates at the skeleton's top level are divided by
+known scales, and the features are multiplied by these scales in float64 at the end.
 """
 
 from typing import Any, NamedTuple
@@ -24,11 +23,11 @@ WEIGHTS = ("orthogonal", "gaussian", "signs")
 
 
 class Estimate(NamedTuple):
-    """A Gram from random path features, and how far off it may be.
+    """A Gram from random path features, with its standard error.
 
     gram: (n, m), the mean over draws.
-    standard_error: (n, m), of each entry, from the scatter between draws.
-    num_draws: independent draws behind it.
+    standard_error: (n, m), of each entry, from the spread between draws.
+    num_draws: number of independent draws.
     """
 
     gram: np.ndarray
@@ -52,10 +51,10 @@ def path_features(
 ) -> np.ndarray:
     """Return features F with `F F^T / num_features` an unbiased estimate of the NPK.
 
-    Each draw is a value network with random weights of zero mean and unit
-    variance under the model's gates; its heads share all lower layers, so that
-    many heads per draw are cheap, and correlated. The same `seed` makes the same
-    features of any inputs: those of training and test examples belong together.
+    Each draw is a value network under the model's gates, with random weights of zero
+    mean and unit variance. Its heads share all lower layers, so many heads per draw
+    are cheap, but correlated. The same `seed` draws the same networks for any inputs:
+    training and test features made with one seed share a feature space.
 
     Args:
         net: a DNN, DGN or DLGN.
@@ -63,12 +62,12 @@ def path_features(
         num_features: columns of F.
         seed: integer for the draws.
         heads: features per draw, at most the width of the last feature layer,
-            which is the default: with orthogonal weights they are then that layer
-            itself, the mean over all last layers.
-        weights: "orthogonal" (scatters least), "gaussian" or "signs".
+            which is the default: with orthogonal weights the heads then rotate that
+            layer and keep its inner products, the mean over all last layers.
+        weights: "orthogonal" (least variance), "gaussian" or "signs".
         normalize, bias_paths, mode: as in `npk`.
-        batch_size: examples per forward pass; 32 to 512, by the size of the model,
-            if None.
+        batch_size: examples per forward pass; if None, 32 to 512, by the size of the
+            model.
         progress: whether to draw a progress bar; on a terminal if None.
 
     Returns:
@@ -102,7 +101,7 @@ def path_features(
             # Every pass has the same size, so that it is compiled once.
             repeated = np.resize(x[rows], (size, *x.shape[1:]))
             made, end = read_examples(net, repeated, mode), 0
-            # Keras on torch takes nested inputs as tensors all or none.
+            # On torch, Keras takes nested inputs only if all or none are tensors.
             inputs = keras.ops.convert_to_tensor(made.inputs)
             gates = random.scaled(made.gates)
             for draw in draws:
@@ -126,7 +125,7 @@ def npk_estimate(
     seed: int = 0,
     **options: Any,
 ) -> Estimate:
-    """Return the NPK of `x` with `y` from random path features, with its error.
+    """Estimate the NPK of `x` with `y`, and the standard error, from path features.
 
     Args:
         net, x, num_features, seed: as in `path_features`.
@@ -152,7 +151,7 @@ def npk_estimate(
             "`num_features` must be more than `heads`, for two draws at least. "
             f"Received: num_features={num_features}, heads={heads}."
         )
-    # A last draw of fewer heads counts as much as it has heads.
+    # Draws are weighted by their number of heads: the last may have fewer.
     shares = [min(cut.stop, num_features) - cut.start for cut in cuts]
     gram = left @ right.T / num_features
     squares = np.zeros_like(gram)
@@ -166,8 +165,8 @@ def npk_estimate(
 def draw_kernel(rng: np.random.Generator, shape: tuple, weights: str) -> np.ndarray:
     """Return entries of zero mean and unit variance, uncorrelated with each other.
 
-    Orthogonal ones are a scaled, uniformly random frame between the inputs (times
-    the window) and the units.
+    An orthogonal kernel, reshaped to (window * inputs, units), is a scaled, uniformly
+    random frame.
     """
     if weights == "signs":
         return rng.choice([-1.0, 1.0], shape)
@@ -193,11 +192,11 @@ class Draw(NamedTuple):
 
 
 class RandomNetwork:
-    """A value network of its own whose weights are set draw by draw.
+    """A separate value network whose weights are set draw by draw.
 
     Args:
-        net: the model whose skeleton and sites it has.
-        plan: the model's plan: which biases count, what sums are divided by.
+        net: the model whose skeleton and sites the network shares.
+        plan: the model's plan: its biases, and the divisors of its sums.
         weights: kind of the draws, see `draw_kernel`.
     """
 
@@ -212,7 +211,7 @@ class RandomNetwork:
             for name, layer in self.network.layers.items()
             if isinstance(layer, Gated)
         }
-        for name in self.kernels:  # batch norm passes what comes, but for an offset
+        for name in self.kernels:  # batch norm only adds an offset
             norm: Any = self.network.layers[name].batch_norm
             if norm is not None:
                 one = np.ones(norm.moving_variance.shape)
@@ -220,7 +219,7 @@ class RandomNetwork:
         self.scales, self.scale_after = self._scales()
 
     def _scales(self) -> tuple[dict[str, float], dict[str, float]]:
-        """Return {site: divisor of its gates}, {stage: product of those before it}."""
+        """Return {site: divisor of its gates}, {stage: product of those before}."""
         divisors, before, product = {}, {}, 1.0
         for stage in self.plan.stages:
             growth = 1.0
@@ -262,7 +261,7 @@ class RandomNetwork:
         for name, (kernel, bias) in draw.layers.items():
             layer: Any = self.network.layers[name]
             layer.affine.kernel.assign(kernel)
-            # An offset stands where the model has it: in the batch norm, if any.
+            # As in the model, the offset is in the batch norm if there is one.
             norm = layer.batch_norm
             offset = layer.affine.bias if norm is None else norm.beta
             offset.assign(np.zeros(kernel.shape[-1]) if bias is None else bias)

@@ -32,7 +32,7 @@ LARGEST_TILE = 4096
 # Entries of the states of all pairs of a tile: about a minute of one processor, so
 # that a crash costs little.
 TILE_WORK = 6e9
-# Examples whose gates are held at a time for a diagonal.
+# Number of examples whose gates are held at a time for a diagonal.
 SIDE = 64
 
 
@@ -54,41 +54,43 @@ def npk(
 ) -> np.ndarray:
     """Return the exact neural path kernel `H(x, x') = <phi_x, phi_x'>` of one logit.
 
-    Paths that share their weights are one path (convolutions, pooling), and
-    every logit has the same kernel. All sums are float64, from the float32 gates
-    and value inputs on. The weights' values play no part: only the gates' do.
+    Paths that share their weights (by convolutions and pooling) count as one path, and
+    every logit has the same kernel. Gates and value inputs are float32, all sums are
+    float64. The kernel depends on the gates and value inputs, not on the weights of
+    the value network.
 
     Args:
-        net: a DNN, DGN or DLGN, or a twin made by
-            `dk.disentangle` whose graph is a skeleton.
+        net: a DNN, DGN or DLGN, or a twin made by `dk.disentangle` whose graph is a
+            skeleton.
         x: raw inputs (n, *input_shape), as `predict` takes them.
         y: raw inputs (m, *input_shape); None for `x` itself.
-        normalize: whether each sum over the units a layer reads is divided by
-            their number (a convolution: by its input channels).
-        bias_paths: whether the paths that start at biases and batch-norm offsets
-            count, wherever the value network has them (from a constant 1).
+        normalize: whether to divide each layer's sum over its input units by their
+            number (for a convolution, the number of input channels).
+        bias_paths: whether to include the paths that start, from a constant 1, at the
+            biases and batch-norm offsets of the value network.
         mode: gates to use, "hard", "soft" or "straight_through"; the model's own
             if None.
         batch_size: rows and columns of a tile, the unit of work; from `memory`
             if None.
-        memory: bytes the computation may take beside its inputs; a quarter of
-            what is free if None. A Gram that is not on disk counts.
-        folder: where to keep the Gram and its finished tiles; a second call goes
-            on where the first was stopped. The result then stays on disk.
-        executor: anything with `submit`, as `concurrent.futures` has it: a Dask
-            client's `get_executor()` spreads the tiles over machines. None works here,
-            in threads.
-        workers: with an executor, number of tiles under way at a time.
-        threads: threads of one tile; every processor if None (1 with an executor).
+        memory: bytes the computation may take besides its inputs; a quarter of the
+            free memory if None. It includes the Gram, unless that is on disk.
+        folder: folder of the Gram and its finished tiles; a second call resumes where
+            the first stopped. The result is then a memory map of the file.
+        executor: an object with the `submit` of `concurrent.futures`: a Dask client's
+            `get_executor()` spreads the tiles over machines. None computes them in
+            threads of this process.
+        workers: with an executor, number of tiles submitted at a time.
+        threads: number of threads per tile; if None, one per processor (1 with an
+            executor).
         progress: whether to draw a progress bar; on a terminal if None.
 
     Returns:
         array (n, m), float64. `x` against itself is symmetric to the last bit.
 
     Raises:
-        ValueError: not a model of this library, inputs of a wrong
-            shape or not finite, a Gram too large for memory or disk, or a folder of
-            another Gram or in which another process is at work.
+        ValueError: not a model of this library, inputs of a wrong shape or not
+            finite, a Gram too large for memory or disk, or a folder that holds
+            another Gram or that another process is using.
         OSError: the disk is full; finished tiles are kept.
 
     Example:
@@ -119,7 +121,7 @@ def npk(
         return whole
     folder = make_folder(folder, "folder")
     with only_one(folder, "Gram", "folder"):
-        store = Store(folder, shape, batch_size, key)  # another process' by now?
+        store = Store(folder, shape, batch_size, key)  # another process may be done
         whole = store.read()
         if whole is not None:
             return whole
@@ -127,7 +129,7 @@ def npk(
 
 
 class Given(NamedTuple):
-    """What a Gram is of."""
+    """The model and the examples of a Gram."""
 
     net: Any
     plan: Plan
@@ -154,7 +156,7 @@ def _compute(
     free = _work_memory(plan, memory, 0 if store else 8 * shape[0] * shape[1], shape)
     size = batch_size or _tile_size(plan, max(shape), free)
     work = free - 2 * size * example_bytes(plan) - 3 * 8 * size**2
-    # Gates of all columns are kept where they are few, or else made for every row.
+    # Gates of all columns are kept if they fit, else made again for every row of tiles.
     kept = shape[1] * example_bytes(plan)
     keep = kept < work // 4
     work -= kept if keep else 0
@@ -195,7 +197,7 @@ def _compute(
 
 
 def check_finite(values: np.ndarray) -> None:
-    """Raise a ValueError if gates or inputs were too large for their kernel."""
+    """Raise a ValueError unless the kernel of every pair is finite."""
     if not np.isfinite(values).all():
         raise ValueError(
             "`x` and `y` must be inputs whose gates and kernel are finite numbers. "
@@ -247,7 +249,7 @@ def _spread(
     how: dict[str, int],
     advance: Any,
 ) -> Iterator[tuple[Tile, np.ndarray]]:
-    """Yield tiles as an executor's workers finish them, a few under way at a time."""
+    """Yield tiles as an executor finishes them; `workers` are submitted at a time."""
     todo = iter(tiles)
     busy: dict[Future, Tile] = {}
     while True:
@@ -267,7 +269,7 @@ def _spread(
 def _work_memory(
     plan: Plan, memory: int | None, gram: int, shape: tuple[int, int]
 ) -> int:
-    """Return the bytes left for the work, or say before it starts that none are."""
+    """Return the bytes left for the work; raise a ValueError if they are too few."""
     memory = available(memory)
     least = pair_bytes(plan) + 2 * example_bytes(plan)
     if gram + least > memory:
@@ -281,7 +283,7 @@ def _work_memory(
 
 
 def _tile_size(plan: Plan, most: int, memory: int) -> int:
-    """Return the largest tile of bounded work, in a quarter of the memory."""
+    """Return the largest tile of bounded work that fits a quarter of the memory."""
     bounded = int((TILE_WORK / pair_work(plan)) ** 0.5)
     size = max(1, min(most, LARGEST_TILE, bounded))
     while size > 1 and (

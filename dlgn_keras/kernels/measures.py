@@ -1,4 +1,4 @@
-"""Measures of Grams, and a study of the kernels of some models by them."""
+"""Measures of Grams, and a study that compares the kernels of several models."""
 
 import time
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ LINES = ("-", "--", ":", "-.")
 
 
 def check_gram(name: str, gram: Any) -> np.ndarray:
-    """Return a Gram as a float64 array; raise a ValueError if it is none."""
+    """Return a Gram as a float64 array; raise a ValueError if it is not one."""
     gram = np.asarray(gram, np.float64)
     if gram.ndim != 2 or gram.shape[0] != gram.shape[1] or not gram.size:
         raise ValueError(
@@ -33,7 +33,7 @@ def alignment(first: Any, second: Any, centered: bool = True) -> float:
 
     Args:
         first, second: Grams (n, n) of the same examples.
-        centered: whether to take the mean out of the features first.
+        centered: whether to centre the features first.
 
     Example:
         >>> import numpy as np, dlgn_keras as dk
@@ -80,7 +80,7 @@ def eigenvalues(gram: Any) -> np.ndarray:
 
 
 def effective_rank(gram: Any) -> float:
-    """Return `(tr H)^2 / tr(H^2)`: the number of equal eigenvalues with this ratio.
+    """Return the effective rank `(tr H)^2 / tr(H^2)`; k equal eigenvalues give k.
 
     Args:
         gram: Gram (n, n), symmetric.
@@ -95,16 +95,16 @@ def effective_rank(gram: Any) -> float:
 
 
 def nu(gram: Any, labels: Any, ridge: float = 0.0) -> float:
-    """Return `nu = y^T (H / tr H)^-1 y`: small where the kernel fits the labels.
+    """Return `nu = y^T (H / tr H)^-1 y`: small if the kernel fits the labels.
 
     Args:
         gram: Gram (n, n).
-        labels: (n,), one of two values each; taken as -1 and +1.
+        labels: (n,) of two values, which become -1 and +1.
         ridge: added to the diagonal of `H / tr H`; 0 is the published measure.
 
     Raises:
-        ValueError: labels of another length or of more than two values, or a Gram
-            without an inverse.
+        ValueError: labels of another length or not of two values, or a Gram that is
+            not positive definite.
 
     Example:
         >>> import numpy as np, dlgn_keras as dk
@@ -152,12 +152,12 @@ def study(
     seed: int = 0,
     progress: bool | None = None,
 ) -> dict[str, Any]:
-    """Compare trained gates, untrained gates and raw inputs; return data for json.
+    """Compare trained gates, untrained gates and raw inputs; return data for JSON.
 
-    The test accuracies are those of every model itself, of a ridge or SVM on its
-    neural path kernel, of the same on an untrained twin of the first model (random
-    gates), and of a ridge on the raw inputs. Alignment, effective rank and
-    eigenvalues compare the kernels of some test examples.
+    Test accuracy is measured for every model, for a ridge or SVM classifier on its
+    neural path kernel, for the same classifier on an untrained copy of the first model
+    (random gates), and for a ridge on the raw inputs. Alignment, effective rank and
+    eigenvalues compare the kernels of the first `gram_size` test examples.
 
     Args:
         nets: a trained DNN, DGN or DLGN, a twin whose graph is a skeleton, or
@@ -167,7 +167,7 @@ def study(
         solver: "ridge", "svm" or "features", as in `NPKClassifier`.
         alpha: ridge penalty, in units of the mean diagonal.
         num_features: columns of the path features.
-        gram_size: test examples whose kernels are compared.
+        gram_size: number of test examples whose kernels are compared.
         seed: integer for the random gates and the path features.
         progress: as in `npk`.
 
@@ -277,11 +277,11 @@ def _untrained(net: Any, seed: int) -> Any:
 
 
 def draw_study(found: dict[str, Any], path: Any) -> None:
-    """Draw the result of `study`: accuracies, spectra and alignments, to a file.
+    """Draw the result of `study` to a file: accuracies, spectra and alignments.
 
     Args:
-        found: what `study` returned.
-        path: name of the picture to write; its ending says the format.
+        found: the result of `study`.
+        path: file to write; its suffix sets the format.
 
     Example:
         >>> import tempfile, numpy as np, dlgn_keras as dk
@@ -312,7 +312,7 @@ def draw_study(found: dict[str, Any], path: Any) -> None:
 
 
 def _draw_accuracies(axes: Any, rows: list[dict[str, Any]]) -> None:
-    """Draw a line per model, a mark per classifier, each with its number."""
+    """Draw a row per model with a labelled marker per classifier."""
     models = list(dict.fromkeys(row["model"] for row in rows))
     kinds = list(dict.fromkeys(row["classifier"] for row in rows))
     for kind in kinds:

@@ -29,23 +29,23 @@ def ntk(
     memory: int | None = None,
     progress: bool | None = None,
 ) -> np.ndarray:
-    """Return the neural tangent kernel `<dy(x)/dw, dy(x')/dw>` of a model as it is.
+    """Return a model's neural tangent kernel `<dy(x)/dw, dy(x')/dw>` at its weights.
 
-    `network="value"` differentiates by the value network's weights at fixed gates
-    (K_v); "full" by all trainable variables of the model, K_v + K_f: the second
-    part comes through soft gates, and is zero with hard ones. Variables that are
-    not trainable are left out. Batch norm runs by its averages.
+    `network="value"` differentiates with respect to the value network's weights at
+    fixed gates (K_v); "full" with respect to all trainable variables of the model
+    (K_v + K_f). K_f comes from soft gates and is zero with hard gates. Variables that
+    are not trainable are left out. Batch norm uses its moving averages.
 
     Args:
         net: a DNN, DGN or DLGN.
         x: raw inputs (n, *input_shape).
         y: raw inputs (m, *input_shape); None for `x` itself.
         network: "value" or "full".
-        output: "sum", the kernels of all logits added, or the index of one.
+        output: "sum", for the sum of the kernels of all logits, or the index of one.
         mode: gates to use with "value"; the model's own if None.
-        batch_size: examples whose gradients are held at a time, on each side.
-        memory: bytes that gradients and Gram may take; a quarter of what is free if
-            None.
+        batch_size: number of examples whose gradients are held at a time, per side.
+        memory: bytes that gradients and Gram may take; a quarter of the free memory
+            if None.
         progress: whether to draw a progress bar; on a terminal if None.
 
     Returns:
@@ -113,9 +113,9 @@ def ntk(
 def _check_memory(
     model: Any, size: int, shape: tuple[int, int], memory: int | None
 ) -> None:
-    """Raise a ValueError, before anything is computed, if memory will not do."""
+    """Raise a ValueError if gradients and Gram do not fit the memory."""
     weights = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
-    # Of either side's examples in float64, and of one side's as they come, in float32.
+    # The gradients of both sides in float64, and of one side in float32 as computed.
     gradients = size * weights * (2 * 8 + 4)
     needed, memory = gradients + 8 * shape[0] * shape[1], available(memory)
     if needed > memory:

@@ -1,8 +1,8 @@
-"""Plan: the part of its state that the kernel recursion keeps after every stage.
+"""Plan: the part of the state that the kernel recursion keeps after each stage.
 
-The recursion carries, for two examples, the inner product of their path features up
-to a stage. Later stages may read all of it or little, at costs that differ by orders
-of magnitude. The plan settles this once, from the last stage to the first:
+For two examples, the recursion carries the inner product of their path features up to
+a stage. Later stages may read all of it or a small part, at costs that differ by
+orders of magnitude. The plan determines this once, from the last stage to the first:
 
 - *pairs*: whether entries between different positions are read (by pooling), or
   only the diagonal (nets that flatten: cost S instead of S^2);
@@ -42,14 +42,15 @@ class Plan:
 
     Args:
         stages: the skeleton's stages, without a leading Flatten.
-        input_shape: shape of one value input, flattened if the skeleton begins so.
+        input_shape: shape of one value input, flattened if the skeleton starts with a
+            Flatten.
         shapes: output shape by stage name.
-        needs: parts of each stage's output that are read, by its name.
-        start: parts of the inputs' own inner products that are read.
+        needs: parts of each stage's output that are read, by stage name.
+        start: parts of the inputs' inner products that are read.
         biases: names of the weight stages ("logits" is one) at which a bias or a
             batch-norm offset starts paths; empty to leave those paths out.
-        fan_in: divisor of the sum over units at each weight stage: their number
-            in the normalised kernel, 1 in the plain one.
+        fan_in: divisor of each weight stage's sum over input units: their number in
+            the normalised kernel, else 1.
     """
 
     stages: tuple[Stage, ...]
@@ -69,8 +70,8 @@ def make_plan(net: Any, normalize: bool, bias_paths: bool) -> Plan:
     """Return the plan of a DNN, DGN or DLGN.
 
     Raises:
-        ValueError: not a model of this library, or a residual block
-            both of whose branches have a way through without weights.
+        ValueError: not a model of this library, or a residual block whose branches
+            both have a path without weights.
     """
     check_model(net)
     NEEDS.check(net.skeleton.stages)
@@ -84,7 +85,7 @@ def make_plan(net: Any, normalize: bool, bias_paths: bool) -> Plan:
     use_bias = bool(arguments.get("use_bias", arguments.get("value_bias", False)))
     biases = {"logits"} if use_bias else set()
     for stage in walk(stages):
-        # A layer that batch norm follows has its offset in place of a bias.
+        # A layer followed by batch norm has batch norm's offset in place of a bias.
         batch_norm = getattr(stage, "batch_norm", None)  # None: no weights
         if batch_norm or (use_bias and batch_norm is not None):
             biases.add(stage.name)
@@ -98,10 +99,10 @@ def make_plan(net: Any, normalize: bool, bias_paths: bool) -> Plan:
 
 
 def on_skeleton(net: Any) -> Any:
-    """Return `net`; the twin of a Keras model is put on a skeleton first.
+    """Return `net`; convert the twin of a Keras model to a model on a skeleton.
 
     Raises:
-        ValueError: a twin whose graph is no skeleton, with the layer in the way.
+        ValueError: the graph of a twin is not a skeleton; the error names the layer.
     """
     return as_gated_model(net) if isinstance(net, DisentangledModel) else net
 
@@ -120,14 +121,14 @@ def check_model(net: Any) -> None:
 def _backwards(
     stages: tuple[Stage, ...], after: Needs, needs: dict[str, Needs]
 ) -> Needs:
-    """Note the needs behind each stage; return those of the input."""
+    """Record the needs after each stage; return the needs of the input."""
     for stage in reversed(stages):
         needs[stage.name] = after
         after = NEEDS(stage, after, needs)
     return after
 
 
-# stage, what is read of its output, needs noted so far -> what is read of its input
+# stage, needs of its output, needs recorded so far -> needs of its input
 NEEDS = StageRules("The neural path kernel")
 
 
@@ -172,7 +173,7 @@ def _add(stage: Residual, after: Needs, needs: dict[str, Needs]) -> Needs:
 
 
 def _weight_free(stages: tuple[Stage, ...]) -> bool:
-    """Tell whether some way through the stages meets no weight."""
+    """Return whether some path through the stages has no weights."""
     for stage in stages:
         if hasattr(stage, "batch_norm"):
             return False

@@ -1,11 +1,11 @@
-"""The exact neural path kernel of a block of examples against another.
+"""The exact neural path kernel between two blocks of examples.
 
 The state is the inner product of the two examples' path features up to a stage,
-`M_c(u, u')` for channel c at positions u and u'. A weight layer adds over channels
-(its paths part there), and a convolution over the kernel's offsets; a gate multiplies
-by `G_c(u) G'_c(u')`; pooling takes means over both positions; a residual block adds
-its branches; a bias adds 1, for a path that starts there. Weights count 1, batch
-norm's scales included: the path features hold none.
+`M_c(u, u')` for channel c at positions u and u'. A weight layer sums over channels,
+since paths through different channels differ, and a convolution also over the offsets
+of its kernel; a gate multiplies by `G_c(u) G'_c(u')`; pooling takes means over both
+positions; a residual block adds its branches; a bias adds 1, for a path that starts
+there. Path features contain no weights: weights and batch norm's scales count as 1.
 """
 
 import math
@@ -30,11 +30,11 @@ from dlgn_keras.skeletons.window import Window
 
 
 class Side(NamedTuple):
-    """Examples ready for the recursion, their axis behind the positions.
+    """Examples arranged for the recursion: the example axis follows the positions.
 
     inputs: (*positions, n, channels), the value network's inputs.
-    gates: {site: (*positions, n, channels)}; a max pooling's at its input's positions,
-        as far as windows reach.
+    gates: {site: (*positions, n, channels)}; those of a max pooling are at the
+        positions of its input that windows cover.
     """
 
     inputs: Any
@@ -47,12 +47,13 @@ class Side(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """The state behind a stage.
+    """The state after a stage.
 
     values: (K, *positions, a, *positions', b), or (K, *positions, a, b) where only
         equal positions are kept. K is the number of channels, of groups, or 1.
-    copies: number of channels that each of the K stands for: with K = 1, all channels
-        (they are equal) or 1 (the K = 1 is their sum); behind groups, a group's.
+    copies: number of channels that each of the K entries stands for. With K = 1: all
+        channels if they are equal, 1 if the entry is their sum. After a grouped
+        convolution: the channels of one group.
     rank: number of position axes.
     pairs: whether positions are kept in pairs.
     """
@@ -96,7 +97,7 @@ class Recursion:
         self.plan, self.left, self.right, self.xp = plan, left, right, xp
 
     def run(self) -> Any:
-        """Return the kernel of every example on the left with every one on the right.
+        """Return the kernel of every left example with every right example.
 
         Returns:
             array (a, b), in the dtype of the sides.
@@ -117,7 +118,7 @@ class Recursion:
         return state
 
     def through(self, stage: Stage, state: Kept, needs: Needs) -> Kept:
-        """Return the state behind a stage and its gate."""
+        """Return the state after a stage and its gate."""
         state = AFTER(stage, self, state, needs)
         if stage.selects or not stage.gated:
             return state
@@ -129,7 +130,7 @@ class Recursion:
     def weigh(
         self, state: Kept, name: str, units: int, conv: Conv | None = None
     ) -> Kept:
-        """Sum over what a weight layer reads; the outputs of a group are all alike."""
+        """Sum over the inputs of a weight layer; the outputs of a group are equal."""
         groups = 1 if conv is None else conv.groups
         state = self.total(state) if groups == 1 else self.grouped(state, groups)
         values = state.values
@@ -158,14 +159,14 @@ class Recursion:
         return state._replace(values=total, copies=1)
 
     def sum(self, one: Kept, other: Kept) -> Kept:
-        """Add the branches of a block: every path takes one of them."""
+        """Add the branches of a block: every path runs through one of them."""
         if 1 < len(one.values) != len(other.values) > 1:
             one, other = self.channels(one), self.channels(other)
         copies = min(one.copies, other.copies)
         return one._replace(values=one.values + other.values, copies=copies)
 
     def branches(self, stage: Residual, state: Kept, needs: Needs) -> list[Kept]:
-        """Return the states behind a block's body and shortcut, of one layout."""
+        """Return the states after a block's body and shortcut, in the same layout."""
         branches = []
         for stages in (stage.body, stage.shortcut):
             branch = self.along(stages, state)
@@ -177,7 +178,7 @@ class Recursion:
         return branches
 
     def channels(self, state: Kept) -> Kept:
-        """Return one value for each channel; one for all stays one."""
+        """Expand to one value per channel; a single value for all channels stays."""
         if state.values.shape[0] == 1 or state.copies == 1:
             return state
         values = self.xp.repeat(state.values, state.copies, axis=0)
@@ -185,7 +186,7 @@ class Recursion:
 
     def grouped(self, state: Kept, groups: int) -> Kept:
         """Return the sums over the channels of each group."""
-        if state.values.shape[0] == 1:  # all channels are alike, and so are groups
+        if state.values.shape[0] == 1:  # all channels are equal, and so are groups
             values = state.values * (state.copies // groups)
             return state._replace(values=values, copies=1)
         values = self.channels(state).values
@@ -203,7 +204,7 @@ class Recursion:
         return state._replace(values=values, copies=1)
 
     def diagonal(self, state: Kept) -> Kept:
-        """Keep equal positions only: a flattened image is read at no others."""
+        """Keep equal positions only: stages after a Flatten read no others."""
         if not state.pairs or state.rank == 0:
             return state._replace(pairs=state.rank == 0)
         shape, rank = state.values.shape, state.rank
@@ -248,7 +249,7 @@ class Recursion:
     # axis, each over a pair of array axes. Without pairs it runs over one axis.
 
     def offset_sum(self, values: Any, axes: tuple[int, ...], window: Window) -> Any:
-        """Return `sum_j values[s y + j - p]`, the index on all `axes` at once."""
+        """Return `sum_j values[s y + j - p]`, with the same offset j on all `axes`."""
         if window.padding == "circular":
             values = wrap(values, axes, window, self.xp)
             window = window._replace(padding="valid")
@@ -266,7 +267,7 @@ class Recursion:
         return total
 
     def window_sum(self, state: Kept, size: int) -> Kept:
-        """Sum over windows of `size`, side by side, at both positions."""
+        """Sum over adjacent windows of `size`, at both positions."""
         values = state.values
         for axis in self.position_axes(state):
             shape = tuple(values.shape)
@@ -293,7 +294,7 @@ def _cut(values: Any, axes: tuple[int, ...], *bounds: int) -> tuple[slice, ...]:
     return tuple(part if k in axes else slice(None) for k in range(len(values.shape)))
 
 
-# stage, recursion, state before the stage, what is read of the state after it
+# stage, recursion, state before the stage, parts of the state read after it
 # -> state after the stage, before its gate
 AFTER = StageRules("The exact kernel")
 
@@ -303,7 +304,7 @@ def _select(stage: MaxPool, recursion: Recursion, state: Kept, needs: Needs) -> 
     left, right = recursion.gates(stage)
     values, rank = state.values, state.rank
     for k, axis in enumerate(recursion.position_axes(state)):
-        reached = left.shape[k % rank]  # a rest that fills no window is cut off
+        reached = left.shape[k % rank]  # drop positions that fill no window
         values = values[_cut(values, (axis,), 0, reached, 1)]
     state = recursion.gate(state._replace(values=values), left, right, needs)
     pooled = recursion.window_sum(state, stage.pool_size)

@@ -1,10 +1,10 @@
 """A Gram on disk: after a crash, finished tiles are not computed again.
 
-The folder holds `manifest.json` (what is computed), `gram.partial.npy` and the
-list `finished.txt` while work goes on, and `gram.npy` once every tile is in.
-A tile is listed as finished, with a checksum of its numbers, only after they are on
-disk, and `gram.npy` appears in one step: no half-written file is taken for a whole
-one. What does not fit its checksum, then or later, is computed again.
+The folder holds `manifest.json` (which Gram it is), `gram.partial.npy` and the list
+`finished.txt` during the computation, and `gram.npy` once every tile is done. A tile
+is listed as finished, with a checksum of its numbers, only after they are on disk, and
+`gram.npy` appears in one step: no half-written file is taken for a complete one. A
+tile that does not match its checksum, then or later, is computed again.
 """
 
 import errno
@@ -50,25 +50,25 @@ def fingerprint(net: Any, arrays: list[np.ndarray | None], options: dict) -> str
 
 
 class Note(NamedTuple):
-    """What is known of a finished tile: its checksum, and whether it is mirrored."""
+    """The checksum of a finished tile, and whether the tile is mirrored."""
 
     checksum: int
     mirrored: int
 
 
 class Store:
-    """The folder of one Gram; all but `read` is for the process that holds its lock.
+    """The folder of one Gram; only the process with its lock may call more than `read`.
 
     Args:
-        folder: where it lies.
+        folder: path of the folder.
         shape: (n, m) of the Gram.
-        tile_size: rows and columns of a tile; None takes what the folder has.
-        key: `fingerprint` of what is computed.
+        tile_size: rows and columns of a tile; None takes the size in the folder.
+        key: `fingerprint` of the Gram.
 
     Raises:
         ValueError: a folder with another Gram or a damaged manifest, or a disk too
             small for this one.
-        OSError: in `write`, a disk that is full.
+        OSError: in `write`, a full disk.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Store:
             )
 
     def _known(self, tile_size: int | None) -> dict[str, Any]:
-        """Return the folder's manifest, if it is whole and of this Gram."""
+        """Return the folder's manifest; raise a ValueError unless it fits this Gram."""
         found = read_json(self._manifest)
         check_fields(self._manifest, found, MANIFEST)
         counts = [found.get("tile_size", 0), *(found.get("shape", [0]))]
@@ -120,7 +120,7 @@ class Store:
         return found
 
     def read(self) -> np.ndarray | None:
-        """Return the complete Gram, left on disk; None if there is none.
+        """Return the complete Gram as a memory map; None if there is none.
 
         Every tile is compared with its checksum.
         """
@@ -142,7 +142,7 @@ class Store:
         return {(row, column): Note(*n) for row, column, *n in self._facts["tiles"]}
 
     def start(self, tile_size: int) -> set[tuple[int, int]]:
-        """Make missing files; return the (row, column) starts of finished tiles."""
+        """Create missing files; return the (row, column) starts of finished tiles."""
         remove_parts(self.folder)
         self.tile_size = tile_size
         if self.path.is_file():
@@ -160,7 +160,7 @@ class Store:
         return set(self._notes)
 
     def _take_back(self) -> None:
-        """Make a damaged Gram a partial one, to compute its damaged tiles again."""
+        """Turn a damaged Gram into a partial one, to compute damaged tiles again."""
         notes = self._kept_notes()
         good = self._good(self.path, notes)
         warnings.warn(
@@ -173,7 +173,7 @@ class Store:
         os.replace(self.path, self._partial)
 
     def _reserve(self) -> None:
-        """Make the partial file as long as it must be, its blocks taken."""
+        """Allocate the partial file at its full size."""
         new = not self._partial.is_file()
         self._partial.touch()
         taken = getattr(self._partial.stat(), "st_blocks", 0) * 512
@@ -201,7 +201,7 @@ class Store:
     def _good(
         self, path: Path, notes: dict[tuple[int, int], Note]
     ) -> dict[tuple[int, int], Note]:
-        """Return the notes of the tiles whose numbers have their checksums."""
+        """Return the notes of the tiles whose numbers match their checksums."""
         if path.stat().st_size != self._bytes:
             return {}
         with path.open("rb") as file:
@@ -234,7 +234,7 @@ class Store:
         start = tile.rows.start, tile.columns.start
         note = Note(checksum(values), int(mirror))
         try:
-            # Not through a memory map, where a full disk is a signal, not an error.
+            # Not by a memory map: there a full disk raises a signal, not an error.
             with open(self._partial, "r+b", buffering=0) as file:
                 self._put(file, start, values)
                 if mirror:
@@ -261,7 +261,7 @@ class Store:
                 left = left[file.write(left) :]
 
     def finish(self) -> None:
-        """Keep the checksums, and rename the partial file to its final name."""
+        """Write the checksums, and rename the partial file to its final name."""
         self._facts["tiles"] = [[*start, *note] for start, note in self._notes.items()]
         write_json(self._manifest, self._facts)
         os.replace(self._partial, self.path)
@@ -273,7 +273,7 @@ def checksum(values: np.ndarray) -> int:
 
 
 def _header(shape: tuple[int, int]) -> bytes:
-    """Return how a .npy file of a float64 array begins."""
+    """Return the header of a .npy file of a float64 array."""
     facts = {"descr": "<f8", "fortran_order": False, "shape": shape}
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, facts)

@@ -1,4 +1,4 @@
-"""Tiles of a Gram: their examples, how they are cut into blocks and computed.
+"""Tiles of a Gram: their examples, their blocks and their computation.
 
 A *tile* is a square of the Gram whose gates are made once: the unit that is stored,
 sent to a worker, or computed again after a crash. A *block* is a part of a tile small
@@ -23,7 +23,7 @@ FLOAT = 8  # bytes
 # Entries of a state that a block aims for: large enough for NumPy's loops, small
 # enough for a processor's cache. One pair of large images may need more.
 BLOCK_ENTRIES = 2**18
-# Units of all sites, of all examples of one forward pass: 64 MiB of gates.
+# Units of all sites times examples of one forward pass: 64 MiB of gates.
 FORWARD_UNITS = 2**24
 
 
@@ -37,7 +37,7 @@ def readable(size: float) -> str:
 
 
 def available(memory: Any) -> int:
-    """Return `memory` in bytes, a quarter of what is free if None."""
+    """Return `memory` in bytes, a quarter of the free memory if None."""
     if memory is None:
         import psutil
 
@@ -82,10 +82,10 @@ def forward_size(net: Any) -> int:
 
 
 def read_examples(net: Any, x: np.ndarray, mode: str | None = None) -> Examples:
-    """Return value inputs and gates of examples, equal for every number of them.
+    """Return value inputs and gates that do not depend on the number of examples.
 
-    Float32 products round differently for every batch size, which moves soft
-    gates by 1e-8 and may turn a hard one: so all batches of a model have one size.
+    Float32 products round differently for every batch size, which changes soft gates
+    by 1e-8 and can flip a hard gate: so all batches of a model have the same size.
     """
     size = forward_size(net)
     rest = -len(x) % size
@@ -95,12 +95,12 @@ def read_examples(net: Any, x: np.ndarray, mode: str | None = None) -> Examples:
 
 
 class Source:
-    """Makes the examples of a tile; rows once while they stay the same.
+    """Makes the examples of a tile; reuses the rows while they stay the same.
 
     Args:
         net, mode: model and gates to use.
         x, y: examples of the rows and of the columns; `y` None for `x` itself.
-        keep: whether to keep the examples made, for all tiles.
+        keep: whether to keep the examples for all tiles.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Source:
 
 
 def make_tiles(n: int, m: int, size: int, symmetric: bool) -> list[Tile]:
-    """Cut an (n, m) Gram into tiles; of a symmetric one, none below the diagonal."""
+    """Cut an (n, m) Gram into tiles; if symmetric, none below the diagonal."""
 
     def cuts(total: int) -> list[slice]:
         return [slice(k, min(k + size, total)) for k in range(0, total, size)]
@@ -147,7 +147,7 @@ def make_tiles(n: int, m: int, size: int, symmetric: bool) -> list[Tile]:
 
 
 def threads_of(threads: int | None = None) -> int:
-    """Return the number of processors that this process may run on."""
+    """Return `threads`, or the number of processors that this process may run on."""
     if threads is not None:
         return check_count("threads", threads)
     if hasattr(os, "sched_getaffinity"):
@@ -156,7 +156,7 @@ def threads_of(threads: int | None = None) -> int:
 
 
 def pair_bytes(plan: Plan) -> int:
-    """Return the memory that the recursion needs for one pair of examples, at most."""
+    """Return the most bytes that the recursion needs for one pair of examples."""
     rank = len(plan.input_shape) - 1
 
     def entries(shape: tuple[int, ...], apart: bool, pairs: bool) -> int:
@@ -170,7 +170,7 @@ def pair_bytes(plan: Plan) -> int:
         for stage in stages:
             needs = plan.needs[stage.name]
             after = entries(plan.shapes[stage.name], *needs)
-            here = now + 3 * after  # what comes in, and gates, product and sum
+            here = now + 3 * after  # input, and gates, product and sum
             if isinstance(stage, Residual):
                 inside = entries(plan.shapes[stage.name], True, needs.pairs)
                 body, _ = along(stage.body, now)
@@ -178,7 +178,7 @@ def pair_bytes(plan: Plan) -> int:
                 here += 2 * inside if stage.gated else 0
                 here = max(here, now + body, now + shortcut + inside)
             else:
-                here += now  # sums over channels and offsets before the stage is done
+                here += now  # sums over channels and offsets within the stage
             peak, now = max(peak, here), after
         return peak, now
 
@@ -198,7 +198,7 @@ def pair_work(plan: Plan) -> int:
 
 
 def example_bytes(plan: Plan) -> int:
-    """Return the memory of one example's inputs and gates, as given and arranged."""
+    """Return the bytes of one example's inputs and gates, as given and as arranged."""
     sites = set(plan.sites)
     entries = int(np.prod(plan.input_shape)) + sum(
         int(np.prod(plan.shapes[stage.name]))
@@ -212,7 +212,7 @@ def block_shape(plan: Plan, rows: int, columns: int, memory: int) -> tuple[int, 
     """Return the rows and columns of the largest block within `memory` bytes."""
     pair = pair_bytes(plan)
     fit = max(1, memory // pair)
-    # Entries of the widest state, of which a pair's memory holds about four.
+    # Entries of the widest state; the memory of a pair holds about four such states.
     wanted = max(1, 4 * FLOAT * BLOCK_ENTRIES // pair)
     number = min(fit, wanted)
     a = min(rows, max(1, int(number**0.5)))
@@ -233,9 +233,9 @@ def compute_tile(
     Args:
         plan: the model's plan.
         left: the rows' examples.
-        right: the columns' examples; None for the rows themselves: then blocks
-            above the diagonal are computed and mirrored.
-        memory: bytes that the blocks at work may take together.
+        right: the columns' examples; None if they are the rows: then only blocks on
+            and above the diagonal are computed, and mirrored.
+        memory: bytes that the blocks in progress may take together.
         threads: number of blocks computed at a time.
         advance: called with the number of finished pairs.
     """
@@ -262,7 +262,7 @@ def compute_tile(
             tile[block[1], block[0]] = tile[block].T
         advance(tile[block].size * (1 + (right is None and block[0] != block[1])))
 
-    # One thread of the matrix library for each of ours: more get in each other's way.
+    # One BLAS thread per block: more would compete for the processors.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(work, blocks):
             pass
