@@ -31,7 +31,7 @@ SIGNS = {"magnitude": (0, 1), "positive": (0,), "negative": (1,)}
 
 
 class Path(NamedTuple):
-    """One path, unit by unit, and what it adds to the logit.
+    """One path, unit by unit, and its contribution to the logit.
 
     contribution: start * weights * gates * pooling factors, signed.
     units: ((stage, index), ...) from the start of the path to the logit. The first

@@ -219,7 +219,7 @@ class RandomNetwork:
         self.scales, self.scale_after = self._scales()
 
     def _scales(self) -> tuple[dict[str, float], dict[str, float]]:
-        """Return {site: divisor of its gates}, {stage: product of those before}."""
+        """Return {site: divisor of its gates}, {stage: product of those before it}."""
         divisors, before, product = {}, {}, 1.0
         for stage in self.plan.stages:
             growth = 1.0
