@@ -1,6 +1,6 @@
 """Training: recipes as data, runs that stop and resume, results on record.
 
-Recipes load at once, without Keras; everything else when it is first asked for.
+Recipes import without Keras; every other name is imported on first use.
 """
 
 from typing import TYPE_CHECKING

@@ -1,10 +1,10 @@
 """Batches as indices into data that already lies on the device.
 
 One *chunk* holds the indices of several steps, so that one call from Python
-runs them all; where epochs are short and come in rounds, steps of several epochs.
-Order and chunks depend on the seed and the epoch alone: that is
-what makes a resumed run the same run. A last batch that is not full is filled
-up with other examples of weight zero, so that every batch has one shape.
+runs them all. A chunk may span several epochs if `evaluate_every` is above 1.
+Order and chunks depend only on the seed and the epoch, so a resumed run equals an
+uninterrupted one. The last batch is padded with examples of weight zero, so that
+all batches have the same shape.
 """
 
 from collections.abc import Iterator
@@ -54,8 +54,8 @@ def fill_up(indices: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarra
     """Return indices and weights as full batches, (number, batch_size) each.
 
     Args:
-        indices: (n,) places of examples; the first ones come again, with weight
-            zero, in the last batch.
+        indices: (n,) indices of examples; the last batch is padded with the first
+            of them, at weight zero.
         batch_size: examples a batch.
 
     Example:
@@ -72,7 +72,7 @@ def fill_up(indices: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarra
 
 
 class IndexChunks(keras.utils.PyDataset):
-    """Shuffled (indices, labels, weights), chunk by chunk, anew every round.
+    """Chunks of (indices, labels, weights), shuffled again for every epoch.
 
     The entries of a chunk are laid out so that column k of
     `reshape(chunk, (batch_size, -1))` is its k-th batch: sharding the chunk's
@@ -82,10 +82,10 @@ class IndexChunks(keras.utils.PyDataset):
         labels: (n,) class numbers of the training examples, which lie first in
             the resident data.
         batch_size: examples a step, over all processes.
-        seed: of the order.
+        seed: seed of the order.
         longest_chunk: most steps in a chunk.
         share: the part of every batch that this process feeds.
-        epochs: how many epochs make a round: what Keras sees as one of its own.
+        epochs: number of epochs in a round, which Keras counts as one epoch.
         example_weights: (n,) factors on the loss of each example; None is all ones.
     """
 
@@ -112,10 +112,10 @@ class IndexChunks(keras.utils.PyDataset):
         self.start_at(0)
 
     def start_at(self, epoch: int) -> None:
-        """Make the round that begins with `epoch` (from 0) the one that comes.
+        """Draw the batches of the round that begins with `epoch` (from 0).
 
-        To be called when a round begins: Keras calls `on_epoch_end` more often
-        than epochs end, so that counting those would lose the place.
+        Call this at the start of a round. Keras calls `on_epoch_end` more often
+        than epochs end, so its calls cannot be counted.
         """
         number = len(self.labels)
         orders = [
@@ -177,10 +177,10 @@ def part_in_batches(
 
 
 def as_fed(chunks: IndexChunks) -> Any:
-    """Return the chunks as `model.fit` is to take them: on TensorFlow, as tf.data.
+    """Return the chunks in the form for `model.fit`: a tf.data.Dataset on TensorFlow.
 
-    Keras makes tf.data of them by itself, but leaves its autotuner on: stopping
-    that takes up to half a second at the end of every round.
+    Keras would build the tf.data.Dataset itself, but with the autotuner on; stopping
+    the autotuner takes up to half a second at the end of every round.
     """
     if keras.backend.backend() != "tensorflow":
         return chunks
@@ -198,10 +198,10 @@ def as_fed(chunks: IndexChunks) -> Any:
 
 
 def as_evaluated(part: Part) -> dict[str, Any]:
-    """Return the arguments of `model.evaluate` for a part, to be made once.
+    """Return the arguments of `model.evaluate` for a part, to be built once.
 
-    On TensorFlow Keras would make a pipeline at every call, which takes ten times as
-    long as to evaluate the digits with it.
+    On TensorFlow, Keras would build a pipeline on every call, which takes ten times
+    as long as evaluating the digits with it.
     """
     indices, labels, weights, batch_size = part
     if keras.backend.backend() == "tensorflow":

@@ -14,13 +14,13 @@ from dlgn_keras.training.batches import IndexChunks, Part, as_evaluated
 
 
 class Epochs(keras.callbacks.Callback):
-    """Order every round, measure it, keep the history, save a checkpoint after it.
+    """Start every round, evaluate it, extend the history and save a checkpoint.
 
     A round is the recipe's `evaluate_every` epochs; Keras counts it as one.
 
     Args:
         chunks: the batches to train on.
-        parts: what to evaluate, by name: {"test": ..., ...}.
+        parts: parts of the data set to evaluate, by name: {"test": ..., ...}.
         history: rows of the rounds already done; grows in place.
         folder: where checkpoint.npz and log.csv go; None keeps nothing.
         meta: facts for the checkpoint.
@@ -94,7 +94,7 @@ class Epochs(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """One line that tells epoch, loss and test accuracy while a run goes on.
+    """Show epoch, loss and test accuracy on one line during a run.
 
     Args:
         label: name of the run.

@@ -18,19 +18,19 @@ from dlgn_keras.training.batches import Share
 from dlgn_keras.training.fitting import Run
 from dlgn_keras.training.recipe import Recipe
 
-# Always as many: a row's logits then do not depend on the rows beside it.
+# A fixed batch size: a row's logits do not depend on the other rows.
 ROWS_AT_ONCE = 512
 
 
 class DLGNClassifier(ClassifierMixin, BaseEstimator):
     """Classify rows of numbers by a fully connected DLGN, its twins or its variants.
 
-    What is trained is the model of a `Recipe`, by the steps that `fit` of
-    `dk.training` makes; with the all-ones value input the classes depend on x through
-    half-spaces alone, `dk.interpret.hyperplanes(classifier.model_)`.
+    The classifier trains the model of a `Recipe` with the same steps as
+    `dk.training.fit`. With the all-ones value input, the logits depend on x only
+    through half-spaces, listed by `dk.interpret.hyperplanes(classifier.model_)`.
 
     Args:
-        depth, width: sites and units a site of `dk.skeletons.fc`.
+        depth, width: number of sites, and units per site, of `dk.skeletons.fc`.
         family: "dlgn", "dgn" or "dnn".
         shallow: whether gates come straight from the input (DLGN-SF).
         value: "network", or "tensor" for one value per path (DLGN-VT).
@@ -42,7 +42,8 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
             deviation 1 of the training rows, as part of the model.
         class_weight: factors on the loss of each class, {label: factor} or "balanced";
             None is 1 for all.
-        random_state: int, NumPy RandomState or None: weights and order of the rows.
+        random_state: int, NumPy RandomState or None; seeds the weights and the order
+            of the rows.
 
     Attributes:
         classes_: (classes,) the labels. n_features_in_: number of features.
@@ -105,7 +106,7 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "DLGNClassifier":
-        """Learn from rows (n, features) and their labels (n,), of any type.
+        """Train on rows (n, features) and labels (n,) of any type.
 
         Args:
             sample_weight: (n,) factors on the loss of each row, at least 0; scaled
@@ -134,14 +135,14 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         run = Run(recipe, dataset, batch_size, Share(), weights)
         run.parts = {}
         run.train(None, progress=False, tensorboard=None, callbacks=())
-        # Together, at the end: a broken-off fit leaves what was fitted before.
+        # Set together at the end: an interrupted fit keeps the previous model.
         self.model_, self.classes_ = run.net, classes
         self.loss_ = run.history[-1]["loss"]
         self.accuracy_ = run.history[-1]["accuracy"]
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return logits (n, classes); of two classes, the second's less the first's."""
+        """Return logits (n, classes); for two classes, second minus first, (n,)."""
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
@@ -187,7 +188,7 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         return (weights / weights.mean()).astype("float32")
 
     def _logits(self, X: Any) -> np.ndarray:
-        """Return float64 logits; eagerly, which no program has to be compiled for."""
+        """Return float64 logits, computed eagerly to avoid compiling a program."""
         check_is_fitted(self, "model_")
         rows = _as_float32(validate_data(self, X, reset=False))
         filled = np.resize(
@@ -198,7 +199,7 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _as_float32(X: np.ndarray) -> np.ndarray:
-    """Return rows in the precision of the model, or say that they do not fit."""
+    """Return rows as float32; raise a ValueError if they overflow."""
     with np.errstate(over="ignore"):
         rows = np.asarray(X, dtype=np.float32)
     if not np.isfinite(rows).all():

@@ -1,4 +1,4 @@
-"""Many devices: every batch shared out by `keras.distribution`, on JAX."""
+"""Data-parallel training on many devices with `keras.distribution`, on JAX."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from dlgn_keras.training.batches import Share
 
 @contextmanager
 def share_batches(devices: int | None, batch_size: int) -> Iterator[Share]:
-    """Run what follows data-parallel; yield this process' share of every batch.
+    """Make the `with` block data-parallel; yield this process' share of every batch.
 
     Args:
         devices: number of devices to use; None takes all, of every
@@ -54,15 +54,15 @@ def share_batches(devices: int | None, batch_size: int) -> Iterator[Share]:
 def join_hosts(hosts: str, process: int | None) -> None:
     """Make this process one of many that train together.
 
-    Waits until the others have come; to be called before anything is computed.
+    Waits for the other processes. Call it before any computation.
 
     Args:
         hosts: "host:port,host,...", one entry a process; the first one leads.
-        process: which entry this process is, from 0.
+        process: index of this process in `hosts`, from 0.
 
     Raises:
         ValueError: not the JAX backend, fewer than two hosts, no port on the first,
-            or a process that is none of them.
+            or a process out of range.
     """
     if keras.backend.backend() != "jax":
         raise ValueError(
@@ -94,7 +94,7 @@ def num_processes() -> int:
 
 
 def process_index() -> int:
-    """Return which of them this one is; process 0 writes the files."""
+    """Return the index of this process; process 0 writes the files."""
     if keras.backend.backend() != "jax":
         return 0
     import jax
@@ -114,10 +114,10 @@ def device_name() -> str:
 
 
 def loops_are_slow() -> bool:
-    """Return whether a compiled loop is slower than its steps one by one.
+    """Return whether a compiled loop is slower than separate calls of its steps.
 
-    So it is for convolutions under XLA on CPUs (JAX issue 12868): some
-    twenty times slower inside a loop.
+    XLA runs convolutions on CPUs about twenty times slower inside a loop (JAX issue
+    12868).
     """
     if keras.backend.backend() != "jax":
         return False
@@ -127,7 +127,7 @@ def loops_are_slow() -> bool:
 
 
 def forget_compiled() -> None:
-    """Drop the programs that JAX compiled, which it keeps after their model is gone."""
+    """Clear JAX's cache of compiled programs, which outlive their models."""
     if keras.backend.backend() == "jax":
         import jax
 
@@ -151,13 +151,13 @@ def dtype_policy(precision: str) -> str:
 
 
 def on_accelerator() -> bool:
-    """Return whether the backend computes on something else than a CPU."""
+    """Return whether the backend computes on a device other than a CPU."""
     return "cpu" not in device_name().lower()
 
 
 @contextmanager
 def computing_in(precision: str) -> Iterator[None]:
-    """Build and train under a precision's dtype policy, and put the old one back."""
+    """Use a precision's dtype policy in the `with` block, then restore the old one."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype_policy(precision))
     try:

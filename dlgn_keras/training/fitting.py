@@ -70,11 +70,11 @@ def fit(
     tensorboard: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Result:
-    """Train the model of a recipe and return what was measured.
+    """Train the model of a recipe and return its Result.
 
-    With a folder, the run can be killed at any moment: the same call goes on
-    from the last finished epoch and ends, on a CPU, with the same bits. A
-    finished run is read back, not trained again.
+    With a folder, the run can be killed at any moment: the same call resumes from
+    the last checkpoint and, on a CPU, ends with bit-identical weights. A finished
+    run is read back, not trained again.
 
     On JAX, many devices can share every batch (`keras.distribution.DataParallel`).
     For many processes, call `keras.distribution.initialize(address, processes, k)`
@@ -168,7 +168,7 @@ def _train(
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what a finished run needs no more, and parts of killed processes."""
+    """Remove a finished run's checkpoint, and temporary files of killed processes."""
     (folder / "checkpoint.npz").unlink(missing_ok=True)
     remove_parts(folder)
 
@@ -193,7 +193,7 @@ def _check_same_run(folder: Path, recipe: Recipe) -> None:
 
 
 def _finished(folder: Path, recipe: Recipe, dataset: Dataset | None) -> Result | None:
-    """Return the result already in the folder, if the run came to its end."""
+    """Return the result in the folder, or None if the run is not finished."""
     _check_same_run(folder, recipe)
     if not (folder / "result.json").is_file():
         return None
@@ -219,7 +219,7 @@ def evaluate(
 
 
 class Run:
-    """A model, its trainer and its batches, and how far they have come."""
+    """A model, its trainer, its batches and its training history."""
 
     def __init__(
         self,
@@ -274,7 +274,7 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a checkpoint must share with this run."""
+        """Facts that a checkpoint must share with this run."""
         return {
             "fingerprint": self.recipe.fingerprint,
             "backend": keras.backend.backend(),
@@ -323,7 +323,7 @@ class Run:
                 bar.stop()
 
     def result(self, share: Share) -> Result:
-        """Return what was measured, with the model on one device."""
+        """Return the Result, with the model on one device."""
         net = self.net
         if share.devices > 1:
             net = type(net).from_config(net.get_config())
@@ -336,7 +336,7 @@ class Run:
 
 
 def _parts(dataset: Dataset, share: Share) -> dict[str, Part]:
-    """Return the parts to evaluate; they lie one after the other on the device."""
+    """Return the parts to evaluate; they are stored consecutively on the device."""
     parts: dict[str, Part] = {}
     first = 0
     for name in dataset.splits:
@@ -383,7 +383,7 @@ def model_options(recipe: Recipe) -> dict[str, Any]:
 
 
 def prepare_gates(net: GatedModel, regime: str, gates_from: str | None) -> None:
-    """Fill and freeze the gating network as the regime asks."""
+    """Initialise and freeze the gating network according to the regime."""
     if regime == "joint":
         return
     if regime == "frnpf_di":

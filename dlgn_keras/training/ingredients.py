@@ -62,8 +62,8 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 def make_loss(recipe: Recipe, num_classes: int) -> keras.losses.Loss:
     """Return cross-entropy on logits, labels as class numbers.
 
-    The mean over a batch is taken by weight: examples of weight zero, which
-    fill up a last batch, change nothing.
+    The mean over a batch is weighted, so the examples of weight zero that pad the
+    last batch have no effect.
     """
     mean: Any = {"reduction": "mean_with_sample_weight"}
     if recipe.label_smoothing == 0:
@@ -106,16 +106,16 @@ SHARE = 8  # an image moves by up to an eighth of its size: 4 of 32 pixels
 
 @keras.saving.register_keras_serializable(package="dlgn_keras")
 class RandomShift(keras.layers.Layer):
-    """Move every image by its own whole numbers of pixels while training.
+    """Shift every image by its own random whole number of pixels while training.
 
-    What comes in at the edges is 0. Rows and columns move by independent
-    amounts, uniform over -most..most: "pad, then crop at random".
-    Keras' RandomCrop moves a whole batch alike; its RandomTranslation draws
-    fractions of pixels, is not compiled, and took 10 to 100 times longer.
+    The images are padded with zeros and cropped at random. Row and column shifts
+    are independent and uniform over -most..most. Keras' RandomCrop shifts all
+    images of a batch alike; its RandomTranslation draws fractions of pixels, is not
+    compiled, and took 10 to 100 times longer.
 
     Args:
-        most: (rows, columns), the largest moves, in pixels.
-        seed: integer of the moves.
+        most: (rows, columns), the largest shifts in pixels.
+        seed: integer seed of the shifts.
 
     Call arguments:
         images: (batch, height, width, channels).
@@ -166,13 +166,13 @@ class RandomShift(keras.layers.Layer):
 def make_augmentation(name: str, input_shape: tuple, seed: int) -> list:
     """Return the layers that a recipe's `augmentation` names.
 
-    "shift" moves each image by up to 4 of 32 pixels, black coming in at the
-    edges; "flip" mirrors half of them, left and right.
+    "shift" shifts each image by up to 4 of 32 pixels and fills the edges with black;
+    "flip" mirrors half of the images horizontally.
 
     Args:
         name: "none", "flip", "shift" or "shift_flip".
         input_shape: of one image, (height, width, channels).
-        seed: integer of the draws.
+        seed: integer seed of the draws.
 
     Raises:
         ValueError: inputs that are not images.

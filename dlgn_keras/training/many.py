@@ -15,8 +15,8 @@ from dlgn_keras.training.fitting import Run, fit, load_data
 from dlgn_keras.training.recipe import Recipe
 from dlgn_keras.training.result import Result
 
-# A state, as Keras' `train_step` on JAX takes it: trainable, other, optimizer's and
-# metrics' variables.
+# The state that Keras' `train_step` takes on JAX: trainable, non-trainable, optimizer
+# and metrics variables.
 State = tuple[list, list, list, list]
 
 
@@ -26,21 +26,21 @@ def fit_many(
     dataset: Dataset | None = None,
     data_dir: str | None = None,
 ) -> list[Result]:
-    """Train recipes that differ in `seed` or `learning_rate` alone, and measure them.
+    """Train recipes that differ only in `seed` or `learning_rate`; return the Results.
 
-    On JAX their weights are stacked and one program, compiled once, runs the steps of
-    all (`jax.vmap` of the step that `fit` makes); the data lie on the device once.
-    Elsewhere they are trained one after the other. Each result is that of `fit`,
-    within float error. Nothing is kept on disk.
+    On JAX, one compiled program trains all of them on stacked weights (`jax.vmap` of
+    the training step of `fit`), and the device holds the data once. On other backends
+    they are trained one after the other. Each result equals the result of `fit`
+    within float error. Nothing is written to disk.
 
     Args:
-        recipes: what to train. Rates may differ where the schedule is constant: only
-            there is the rate a number that the optimizer holds.
+        recipes: the recipes. Learning rates may differ only with a constant schedule,
+            where the optimizer stores the rate as a variable.
         dataset: data to use in place of the recipes' own, already split.
         data_dir: tensorflow-datasets folder, or one with <name>.npz.
 
     Returns:
-        A Result per recipe; its seconds are an even share of all.
+        A Result per recipe; its seconds are an equal share of the total time.
 
     Raises:
         ValueError: no recipes, or recipes that differ in something else.
@@ -155,7 +155,7 @@ class _Together:
         return (*stacked, [])
 
     def _begin_round(self) -> None:
-        """Set the metrics back, and take the data from where evaluation left them."""
+        """Reset the metrics, and take the data from its variable after evaluation."""
         self.trainer.reset_metrics()
         _, other, _, metrics = _variables(self.trainer)
         data = [

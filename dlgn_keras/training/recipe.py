@@ -31,7 +31,7 @@ class Recipe:
 
     Every field has a sentence in its `help` metadata; the command line's
     options are made from them. Weight decay is decoupled, as Keras means it: each
-    step takes `learning_rate * weight_decay` of a kernel away. A published L2
+    step subtracts `learning_rate * weight_decay` times the kernel. A published L2
     penalty, which adds `c w` to the gradient under momentum m, decays like
     `weight_decay = c / (1 - m)` (where `learning_rate * c` is small).
 

@@ -106,7 +106,7 @@ def make_result(
     data: dict[str, Any],
     interruptions: int,
 ) -> Result:
-    """Sum up a run's history."""
+    """Summarise a run's history."""
     tests = [row["test_accuracy"] for row in history]
     best = max(range(len(tests)), key=tests.__getitem__)
     every = recipe.evaluate_every
@@ -158,7 +158,7 @@ def environment() -> dict[str, str]:
 
 
 def processor_name() -> str:
-    """Return the processor's name, as the system tells it."""
+    """Return the processor's name as the system reports it."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():

@@ -1,6 +1,6 @@
-"""Training steps: many of them in one call, compiled by every backend in its way.
+"""Training steps: many in one call, compiled in a way of each backend.
 
-The data set is a variable of a layer, so it lies on the device once; a call takes only
+The data set is a variable of a layer, so the device holds it once; a call passes only
 indices. `model.fit` sees a chunk of steps as one batch, and `train_step` runs its
 steps in a compiled loop: a scan on JAX, a graph loop on TensorFlow, a graph that is
 traced once and replayed on torch.

@@ -17,7 +17,7 @@ EPOCHS = 200
 
 
 def node_trainer(net: GatedModel, recipe: Any = None, seed: int = 0) -> Train:
-    """Return `train(x, y)`, which makes and trains a new net of the kind of `net`.
+    """Return `train(x, y)`, which builds and trains a new net like `net`.
 
     For `dk.interpret.oblique_tree(..., train=...)`.
 
@@ -26,7 +26,7 @@ def node_trainer(net: GatedModel, recipe: Any = None, seed: int = 0) -> Train:
         recipe: `dk.training.Recipe` of the new nets; its data and seed are ignored,
             and a batch is a tenth of the points. None: the skeleton and gates of
             `net`, by Adam at rate 0.005 for 200 epochs.
-        seed: of the first net; each further net takes the next seed.
+        seed: seed of the first net; each further net uses the next seed.
 
     Example:
         >>> import numpy as np, dlgn_keras as dk
