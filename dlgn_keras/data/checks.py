@@ -1,4 +1,4 @@
-"""Check that arrays can be trained on."""
+"""Check inputs and labels before training."""
 
 from typing import Any
 
@@ -116,7 +116,7 @@ def check_same_scale(
 
 
 def _whole(x: np.ndarray) -> bool:
-    """Return whether all values are whole numbers; in pieces, as most are not."""
+    """Return whether all values are whole numbers; stop at the first failing piece."""
     if x.dtype.kind in "iu":
         return True
     flat = x.reshape(-1)

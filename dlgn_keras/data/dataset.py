@@ -114,7 +114,7 @@ class Dataset:
         Args:
             size: share of the training examples, above 0 and below 1, or a whole
                 number of examples.
-            seed: of the random choice.
+            seed: seed of the random choice.
         """
         if self.x_validation is not None:
             raise ValueError(
@@ -211,7 +211,7 @@ class Dataset:
         )
 
 
-# -- which examples to draw: the same on every machine --------------------------
+# -- choice of examples: the same on every machine ------------------------------
 
 
 def class_ranks(labels: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -233,8 +233,8 @@ def class_ranks(labels: np.ndarray, order: np.ndarray) -> np.ndarray:
 def balanced_indices(labels: np.ndarray, num: int) -> np.ndarray:
     """Return `num` indices, rising: the first ones of each class, equally many.
 
-    Class by class in turn, so counts differ by one at most unless a class has no
-    more to give; then the others fill up.
+    Classes take turns, so counts differ by at most one. If a class runs out of
+    examples, the other classes supply the rest.
 
     Args:
         labels: (n,) class numbers.
@@ -247,14 +247,14 @@ def balanced_indices(labels: np.ndarray, num: int) -> np.ndarray:
 def stratified_indices(labels: np.ndarray, num: int, seed: int) -> np.ndarray:
     """Return `num` indices, rising, drawn at random with the class shares of `labels`.
 
-    The r-th of the n_c examples of a class, in random order, stands at
-    (r + 1/2) / n_c; those that stand lowest are chosen. So each class gives its
-    share within one example, and any class sizes will do.
+    The r-th of the n_c examples of a class, in random order, gets the rank
+    (r + 1/2) / n_c; the `num` lowest ranks are chosen. Each class contributes its
+    share within one example, whatever the class sizes.
 
     Args:
         labels: (n,) class numbers.
         num: number to choose, 1 to n.
-        seed: of the random order.
+        seed: seed of the random order.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)

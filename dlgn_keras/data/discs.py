@@ -1,4 +1,4 @@
-"""Points of the plane, labelled by the discs they lie in."""
+"""Points of the plane, labelled by whether they lie inside a disc."""
 
 from typing import NamedTuple
 
@@ -26,16 +26,16 @@ class DiscData(NamedTuple):
 
 
 def discs(num_points: int, num_discs: int = 3, seed: int = 0) -> DiscData:
-    """Return points of the plane, half of them inside discs that do not meet.
+    """Return points of the plane, half of them inside disjoint discs.
 
-    Discs of one radius are placed at random in the square from -1 to 1, apart from
-    each other and from the border; together they cover two fifths of it, or as much as
-    still leaves room. Points are uniform inside and uniform outside, equally many.
+    Discs of equal radius are placed at random in the square from -1 to 1, apart from
+    each other and from the border. They cover two fifths of the square, or less if they
+    do not fit. Points are uniform inside and uniform outside, equally many.
 
     Args:
         num_points: number of points, at least 1.
         num_discs: number of discs, at least 1.
-        seed: of the discs and the points.
+        seed: seed of the discs and the points.
 
     Raises:
         ValueError: a number out of its range.

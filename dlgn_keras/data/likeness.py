@@ -1,11 +1,11 @@
 """Compare inputs with a training set by their pixel statistics.
 
-Three numbers an image, in raw units: its mean, its standard deviation, and its
-roughness, the mean absolute difference of neighbouring entries. A training set is
-described by the interval that holds all but one in a thousand of its images on each
-side; an image outside an interval is unlike the training set. Inside all of them it
-may still be unlike: three numbers tell inverted, empty and noisy images, not strange
-objects.
+Each image has three statistics, in raw units: its mean, its standard deviation, and
+its roughness, the mean absolute difference of neighbouring entries. For each statistic,
+a training set has an interval that excludes one in a thousand of its images on each
+side; an image outside an interval is unlike the training set. An image inside all
+intervals may still be unlike it: the statistics detect inverted, empty and noisy
+images, but not unknown objects.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ def _of(x: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def usual_ranges(x: Any) -> dict[str, list[float]]:
-    """Return {statistic: [low, high]}, which hold 998 of 1,000 of these inputs."""
+    """Return {statistic: [low, high]}, intervals that hold 998 of 1,000 inputs."""
     return {
         name: [float(f"{end:.5g}") for end in np.quantile(values, (TAIL, 1 - TAIL))]
         for name, values in statistics(x).items()
@@ -57,7 +57,7 @@ def cautions(x: Any, usual: Mapping[str, Sequence[float]]) -> list[str]:
 
     Args:
         x: raw inputs (n, ...).
-        usual: what `usual_ranges` says of the training inputs.
+        usual: the result of `usual_ranges` for the training inputs.
 
     Example:
         >>> import numpy as np

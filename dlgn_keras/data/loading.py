@@ -73,8 +73,8 @@ def load(
 
     mnist, cifar10 and cifar100 come from tensorflow-datasets: a prepared folder is
     used if there is one, else the set is downloaded. A folder that holds
-    <name>.npz serves too, on a machine without TensorFlow. What is not there is
-    never replaced by something else. Inputs are raw (pixels stay integers); a model
+    <name>.npz works too, and needs no TensorFlow. A missing set is never replaced by
+    another. Inputs are raw (pixels stay integers); a model
     applies `Dataset.preprocessing` itself.
 
     Args:
@@ -82,8 +82,8 @@ def load(
         data_dir: tensorflow-datasets folder, or one that holds <name>.npz; None is
             the default of tensorflow-datasets, which the variable TFDS_DATA_DIR
             sets. Only for mnist, cifar10, cifar100.
-        download: whether a set that is not there may be downloaded.
-        seed: which tree and which points, default 0. Only for sdi, sdii, sdiii.
+        download: whether a missing set may be downloaded.
+        seed: seed of the tree and the points, default 0. Only for sdi, sdii, sdiii.
 
     Raises:
         ValueError: unknown name, bad arrays in a file, or a seed where none is used.

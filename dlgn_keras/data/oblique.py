@@ -39,15 +39,15 @@ def sample_oblique_tree(
 
     Hyperplanes pass through the origin, sibling leaves have opposite labels, points
     are uniform on the sphere. With dim >= 2^depth - 1 all normals are orthonormal;
-    with fewer dimensions, but no fewer than `depth`, those on each way from root to
-    leaf are; below that they are independent unit vectors. In the first two cases
-    every leaf has the same share of the sphere.
+    with fewer dimensions, but at least `depth`, the normals on each path from root to
+    leaf are orthonormal; with fewer still, they are independent unit vectors. In the
+    first two cases every leaf has the same share of the sphere.
 
     Args:
         num_points: number of points, at least 1.
         dim: number of features, at least 1.
-        depth: number of questions on the way to a leaf, 1 to 16.
-        seed: of the normals and the points.
+        depth: number of inner nodes on a path from the root to a leaf, 1 to 16.
+        seed: seed of the normals and the points.
         balanced: True keeps points so that every leaf holds equally many (within
             one, if `num_points` is no multiple of 2^depth); False keeps every point.
 
@@ -116,7 +116,7 @@ def _sphere(rng: np.random.Generator, num_points: int, dim: int) -> np.ndarray:
 def _balanced_points(
     rng: np.random.Generator, tree: ObliqueTree, num_points: int
 ) -> np.ndarray:
-    """Return points of which every leaf holds the same number, in random order.
+    """Return equally many points in every leaf, in random order.
 
     Points that fall in a full leaf are dropped. All leaves are equally likely, so
     within a leaf the points stay uniform.

@@ -18,7 +18,7 @@ from dlgn_keras.tools.messages import one_line
 
 
 class Source(NamedTuple):
-    """What we know of a set beside its data: where it comes from, how to use it."""
+    """A data set's download address, preprocessing, terms and class names."""
 
     url: str
     preprocessing: Preprocessing
@@ -78,13 +78,13 @@ SOURCES = {
 def read_prepared(
     name: str, data_dir: str | os.PathLike[str] | None = None, download: bool = True
 ) -> Dataset:
-    """Return a set from a prepared folder, downloading it first if need be.
+    """Return a set from a prepared folder, downloading it first if necessary.
 
     Args:
         name: "mnist", "cifar10" or "cifar100".
         data_dir: the tensorflow-datasets folder; None is its own default, which
             the variable TFDS_DATA_DIR sets.
-        download: whether to download and prepare a set that is not there.
+        download: whether to download and prepare a missing set.
 
     Raises:
         ImportError: tensorflow or tensorflow-datasets is not installed.
@@ -141,7 +141,7 @@ def _unreadable(name: str, folder: Any, error: Exception) -> OSError:
 
 
 def _prepare(name: str, builder: Any, download: bool) -> None:
-    """Download and prepare a set, or say in one message what can be done instead."""
+    """Download and prepare a set, or raise an error that lists the alternatives."""
     from requests import RequestException
 
     url = SOURCES[name].url
@@ -208,7 +208,7 @@ def _leave_the_gpu_alone(tf: Any) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back the chatter of TensorFlow and absl, and only meanwhile."""
+    """Silence the log messages of TensorFlow and absl in the `with` block."""
     logger, variable = logging.getLogger("absl"), "TF_CPP_MIN_LOG_LEVEL"
     level, before = logger.level, os.environ.get(variable)
     if before in (None, "1"):  # 1 is what JAX sets on its own; the rest, the user

@@ -1,4 +1,4 @@
-"""The numbers that turn raw inputs into network inputs; they travel with a model."""
+"""The affine map from raw inputs to network inputs, saved with a model."""
 
 import math
 from collections.abc import Sequence
@@ -98,10 +98,10 @@ class Preprocessing:
         return np.asarray(x, np.float32) * scale + offset
 
     def range_problem(self, x: Any) -> str | None:
-        """Return one line if raw inputs do not lie where they were expected, or None.
+        """Return one line if raw inputs do not lie in the expected range, else None.
 
-        The usual mistake is to divide images by 255 before a model that does so
-        itself: then no value exceeds 1 though the range goes far above.
+        A common mistake is to divide images by 255 although the model does so
+        itself: no value then exceeds 1, although `raw_range` goes far above.
         """
         x = np.asarray(x)
         if self.raw_range is None or x.size == 0:

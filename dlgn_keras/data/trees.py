@@ -12,13 +12,13 @@ _CHUNK = 1 << 14  # points looked at together: bounds the memory of float64 copi
 
 @dataclass(frozen=True, eq=False)
 class ObliqueTree:
-    """A complete binary tree whose node `i` asks on which side of a hyperplane x lies.
+    """A complete binary tree with a hyperplane at each node.
 
     At node i: normals[i] . x + biases[i] > 0 goes right, to node 2 i + 2; otherwise
     left, to node 2 i + 1. Nodes are numbered breadth-first, 0 to 2^depth - 2, and
     leaves from left to right, 0 to 2^depth - 1. A node whose normal and bias are
-    zero asks nothing and sends all to the left: that is how a tree is stored in
-    which some leaves lie higher than others.
+    zero sends all points to the left; such nodes store trees with leaves of different
+    depths.
 
     Args:
         normals: (2^depth - 1, dim) normals of the hyperplanes, float64.
@@ -60,7 +60,7 @@ class ObliqueTree:
 
     @property
     def depth(self) -> int:
-        """Number of questions on the way to a leaf."""
+        """Number of inner nodes on a path from the root to a leaf."""
         return int(self.leaf_labels.size).bit_length() - 1
 
     @property
@@ -72,8 +72,8 @@ class ObliqueTree:
     def orthogonality(self) -> str:
         """Which normals are at right angles: "all", "paths" or "none".
 
-        "paths": those on the way to any one leaf, which is what makes all leaves
-        equally likely on a sphere; two nodes on different ways need not be.
+        "paths": the normals on the path to any one leaf, so that all leaves are equally
+        likely on a sphere; nodes on different paths may have any angle.
         """
         products = np.abs(self.normals @ self.normals.T)
         np.fill_diagonal(products, 0)
@@ -86,7 +86,7 @@ class ObliqueTree:
 
     @property
     def asks(self) -> np.ndarray:
-        """Which nodes ask a question that a point can meet, (nodes,) bool."""
+        """Whether each node has a nonzero plane and is reachable, (nodes,) bool."""
         asking = np.any(self.normals != 0, axis=1) | (self.biases != 0)
         met = np.ones(len(asking), bool)
         for node in range(1, len(met)):
@@ -96,7 +96,7 @@ class ObliqueTree:
         return asking & met
 
     def decision_path(self, x: Any) -> np.ndarray:
-        """Return the nodes that each point meets, root first.
+        """Return the nodes on each point's path, root first.
 
         Args:
             x: (n, dim) points.
@@ -134,8 +134,8 @@ class ObliqueTree:
 
         Args:
             names: (dim,) names of the features; default "x0", "x1", ...
-            terms: number of features to write of each node, the heaviest of its
-                normal scaled to length 1.
+            terms: number of features to write per node: those with the largest weights
+                in the normal, scaled to length 1.
 
         Raises:
             ValueError: not `dim` names.
@@ -173,7 +173,7 @@ class ObliqueTree:
         return lines
 
     def question(self, node: int, names: Sequence[str], terms: int = 4) -> str:
-        """Return the left side of a node's inequality, its heaviest terms written."""
+        """Return the left side of a node's inequality, its `terms` largest terms."""
         length = float(np.linalg.norm(self.normals[node])) or 1.0
         normal, bias = self.normals[node] / length, float(self.biases[node]) / length
         heaviest = np.argsort(-np.abs(normal), kind="stable")

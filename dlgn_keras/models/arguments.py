@@ -21,7 +21,7 @@ from dlgn_keras.tools.messages import check_choice, check_count
 VALUE_INPUTS = ("input", "ones")
 VALUES = ("network", "tensor")
 MAX_PATHS = 1_000_000
-# Stages that a tensor of path values may stand on.
+# Stages that a tensor of path values supports.
 CHAIN = "it needs gated dense stages in a chain"
 TENSOR_STAGES = StageRules("`value` 'tensor'", otherwise=CHAIN)
 
@@ -81,10 +81,10 @@ def check_arguments(
 
 
 def check_value_input(value_input: Any, skeleton: Skeleton) -> str:
-    """Return `value_input`, or raise a ValueError where all-ones cannot be seen.
+    """Return `value_input`, or raise a ValueError if all-ones meets batch norm.
 
-    Up to the first gate, maps of all-ones have one value for all examples, and for
-    all places unless a convolution pads with zeros. Batch norm would divide by a
+    Up to the first gate, maps of all-ones have the same value for all examples, and at
+    all positions unless a convolution pads with zeros. Batch norm would divide by a
     variance of zero: it learns nothing, and at inference amplifies the lag of its
     moving statistics.
     """
@@ -109,7 +109,7 @@ def check_value_input(value_input: Any, skeleton: Skeleton) -> str:
 def check_value(
     value: Any, value_input: str, skeleton: Skeleton, sites: dict[str, tuple]
 ) -> str:
-    """Return `value`, or raise a ValueError where a tensor cannot stand.
+    """Return `value`, or raise a ValueError if the skeleton allows no tensor.
 
     A tensor needs a chain of dense sites, no more than `MAX_PATHS` paths, and the
     all-ones value input: it sees gates alone.

@@ -12,7 +12,7 @@ from dlgn_keras.tools.messages import check_choice
 
 
 class Exported(KeptModel):
-    """A Keras model with one input whose `export` and `quantize` say what they need."""
+    """A Keras model with one input and checked `export` and `quantize`."""
 
     def export(
         self, filepath: Any, format: str = "tf_saved_model", **options: Any

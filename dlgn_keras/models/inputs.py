@@ -1,4 +1,4 @@
-"""Raw inputs of a model: as an array, checked, and through a model in batches."""
+"""Convert and check a model's raw inputs, and predict them in batches."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def inputs_of(x: Any, input_shape: tuple, name: str = "x") -> Any:
     """Return the inputs of a tf.data.Dataset or a PyDataset as an array; else `x`.
 
     Raises:
-        ValueError: a data set without an end.
+        ValueError: an infinite data set.
     """
     if isinstance(x, keras.utils.PyDataset):
         endless = x.num_batches is None

@@ -1,8 +1,8 @@
-"""KeptModel: a Keras model whose weights outlive every error and every Ctrl-C.
+"""KeptModel: a Keras model that keeps its weights after an error or Ctrl-C.
 
-On JAX, Keras' trainer takes the values out of the variables while it runs, gives them
-away to the compiled step (their memory is used again), and puts them back at a normal
-end alone. An error, or a Ctrl-C, between the two loses a trained model.
+On JAX, Keras' trainer takes the values out of the variables while it runs, donates
+them to the compiled step (which reuses their memory), and puts them back only when it
+ends normally. An error or Ctrl-C before that loses a trained model.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,10 +19,10 @@ GROUPS = tuple(
 
 @keras.saving.register_keras_serializable(package="dlgn_keras")
 class KeptModel(keras.Model):
-    """A Keras model that is whole again after an error inside its trainer.
+    """A Keras model that restores its variables after an error inside its trainer.
 
-    The state put back is that after the last finished step. For the time of a step,
-    JAX holds the values that the step changes twice.
+    They get their values after the last finished step. During a step, JAX holds two
+    copies of the values that the step changes.
 
     Example:
         >>> import keras, numpy as np
@@ -76,7 +76,7 @@ class KeptModel(keras.Model):
             self._put_back()
 
     def _put_back(self) -> None:
-        """Give the variables what the trainer took; nothing after a normal end."""
+        """Restore the values that the trainer took; do nothing after a normal end."""
         if keras.backend.backend() == "jax":
             self.jax_state_sync()
             self._jax_state = None
@@ -107,8 +107,8 @@ class KeptModel(keras.Model):
 def keeping(step: Callable) -> Callable:
     """Return `step`, (state, data) -> (outputs, state), compiled by JAX.
 
-    The program returns what it changes, and nothing that passes through: weights in
-    `predict` are not copied.
+    The program returns only the values that it changes: weights in `predict` are not
+    copied.
     """
     import jax
 
@@ -133,7 +133,7 @@ def keeping(step: Callable) -> Callable:
 def check_rows(x: Any) -> None:
     """Raise a ValueError if a model is called on no rows.
 
-    Of a data set the number of batches counts, where it is known.
+    For a data set, the number of batches is checked if it is known.
     """
     shapes = [getattr(part, "shape", (1,)) for part in keras.tree.flatten(x)]
     empty = [tuple(shape) for shape in shapes if len(shape) and shape[0] == 0]

@@ -1,4 +1,4 @@
-"""How many numbers a model holds, from shapes alone: nothing is built."""
+"""Number of weights of a model, computed from shapes without building it."""
 
 import math
 from typing import Any
@@ -115,7 +115,7 @@ def _of_part(stages: tuple[Stage, ...], shape: Shape, bias: bool) -> int:
 def _up_to_last_site(
     stages: tuple[Stage, ...], before: Shape, shapes: dict, bias: bool
 ) -> int:
-    """Return the numbers of what pre-activations are made of: up to the last site."""
+    """Return the number of weights up to the last site."""
     while stages and not any(stage.gated for stage in walk(stages[-1:])):
         stages = stages[:-1]
     if not stages:

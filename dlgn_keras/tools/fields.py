@@ -1,4 +1,4 @@
-"""Check json from outside field by field, against the types it must have."""
+"""Check the fields of json from outside against their types."""
 
 import math
 from collections.abc import Mapping

@@ -50,7 +50,7 @@ def expanded(path: str | os.PathLike[str], argument: str) -> Path:
 
 
 def check_size(path: Path, largest: int) -> None:
-    """Raise a ValueError if a file has more than so many bytes."""
+    """Raise a ValueError if a file has more than `largest` bytes."""
     size = path.stat().st_size
     if size > largest:
         raise ValueError(
@@ -69,7 +69,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, largest: int = 1 << 30) -> Any:
-    """Read a json file; damage, or more bytes, is a ValueError that names it."""
+    """Read a json file; raise a ValueError if it is damaged or too large."""
     check_size(path, largest)
     try:
         return json.loads(path.read_bytes())
@@ -79,13 +79,13 @@ def read_json(path: Path, largest: int = 1 << 30) -> Any:
 
 @contextmanager
 def only_one(folder: Path, what: str, name: str = "out") -> Iterator[None]:
-    """Be the one process at work in a folder; the system frees it after a kill.
+    """Lock a folder for this process; the system frees the lock after a kill.
 
-    A shared disk that knows no locks is used without one, with a warning.
+    On a shared disk without locks, warn and go on without one.
 
     Args:
         folder: an existing folder; `.lock` in it stays.
-        what: what the folder is of, such as "run".
+        what: kind of folder, such as "run", for the message.
         name: the argument that named it.
 
     Raises:

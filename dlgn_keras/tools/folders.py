@@ -1,4 +1,4 @@
-"""Write folders whole or not at all; bring back what a killed process moved away.
+"""Write folders whole or not at all; restore folders that a killed process moved.
 
 A folder is filled beside its place and then renamed. An older one is moved away first:
 a process killed between the two steps leaves `.old-name.owner`, which the next reader
@@ -61,8 +61,8 @@ def write_folder(folder: Path, replace: bool = True) -> Iterator[Path]:
 def recover(parent: Path) -> None:
     """Bring back the folders that a process killed in `write_folder` moved away.
 
-    What else killed processes left in `parent` is removed; what belongs to a process
-    that runs is not. Nothing happens where one cannot write.
+    Other leftovers of killed processes in `parent` are removed; folders of running
+    processes are not. Nothing happens if `parent` is not writable.
     """
     with contextlib.suppress(OSError):
         hidden = [path for path in parent.glob(".*") if LEFTOVER.fullmatch(path.name)]

@@ -1,4 +1,4 @@
-"""Ask servers that may be away, silent, slow or endless: every wait has an end."""
+"""Requests with a time limit, to servers that may be down, silent or slow."""
 
 import threading
 import time
@@ -29,7 +29,7 @@ def reachable(url: str, timeout: float = 5.0) -> bool:
         except requests.RequestException:
             pass
 
-    # A name look-up has no timeout and may hang: wait for a thread, not for it.
+    # A name look-up has no timeout and may hang: run it in a thread.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(timeout)
@@ -44,12 +44,12 @@ class _Progress:
 
 
 def download(url: str, path: Path, largest: int) -> None:
-    """Write what a server has at `url` into a file.
+    """Download `url` into a file.
 
     Args:
         url: http or https address.
         path: the file.
-        largest: the most bytes to take, whatever the server says of them.
+        largest: maximum number of bytes to accept, whatever the server announces.
 
     Raises:
         ValueError: more bytes.
@@ -58,7 +58,7 @@ def download(url: str, path: Path, largest: int) -> None:
     """
     done = _Progress()
     arguments = (url, path, largest, done)
-    # Headers and name look-ups may drip for ever: wait for a thread, not for them.
+    # Headers and name look-ups may take for ever: run them in a thread.
     thread = threading.Thread(target=_fetch, args=arguments, daemon=True)
     thread.start()
     start = heard = time.monotonic()

@@ -1,4 +1,4 @@
-"""Packages whose names load when they are first asked for (PEP 562)."""
+"""Packages whose names are imported on first use (PEP 562)."""
 
 import importlib
 import sys

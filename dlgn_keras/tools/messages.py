@@ -12,7 +12,7 @@ def closest(name: Any, known: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Return text that moves no cursor: what does not print is written as a code.
+    r"""Return text with unprintable characters replaced by their escape codes.
 
     White space becomes a space, as each has a width and a direction of its own.
 

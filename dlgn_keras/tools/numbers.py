@@ -52,9 +52,9 @@ def percent(mean: float | None, spread: float | None = None, digits: int = 2) ->
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw as after `seed` from Python's global generator, and put it back.
+    """Seed Python's global generator in the `with` block, then restore its state.
 
-    Keras takes from it the seeds of layers and initializers that have none.
+    Keras draws from it the seeds of layers and initializers that have none.
 
     Example:
         >>> import random
