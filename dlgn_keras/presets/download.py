@@ -38,7 +38,7 @@ def cache_folder() -> Path:
 
 
 def offline() -> bool:
-    """Return whether the environment asks for no network at all."""
+    """Return whether the environment forbids network access."""
     values = [os.environ.get(name, "").lower() for name in OFFLINE]
     return any(value not in ("", "0", "false", "no") for value in values)
 

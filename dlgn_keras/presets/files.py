@@ -104,7 +104,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 
 
 def _printable(value: Any) -> Any:
-    """Return json with every text in it made harmless to a terminal."""
+    """Return json with all its strings made printable."""
     if isinstance(value, dict):
         return {printable(key): _printable(inner) for key, inner in value.items()}
     if isinstance(value, list):

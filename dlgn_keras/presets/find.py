@@ -134,7 +134,7 @@ class Preset(NamedTuple):
 
     Fields:
         name: as `from_preset` takes it.
-        family, skeleton, data: of the model and of its training.
+        family, skeleton, data: family and skeleton of the model, its training data.
         value_input: "input" or "ones".
         accuracy: test accuracy at the last epoch, a share, mean over seeds.
         std: its standard deviation, None for one seed.

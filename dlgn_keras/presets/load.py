@@ -38,7 +38,7 @@ INITIALIZERS = {
 
 
 def register(count: Callable[[Any, dict[str, Any]], int], *classes: type) -> None:
-    """Let presets hold models of these classes, whose weights `count` counts."""
+    """Register model classes for presets; `count` counts their weights."""
     CLASSES.update({cls.__name__: cls for cls in classes})
     COUNTS.update({cls.__name__: count for cls in classes})
 
@@ -72,7 +72,7 @@ def from_preset(
             before the logits.
         input_shape: another size of the inputs, for nets that pool globally; the
             channels stay.
-        name: of the model; the preset's own name if None.
+        name: name of the model; the preset's own name if None.
         dtype: Keras dtype policy to compute in, such as "mixed_bfloat16"; Keras'
             present one if None. `net.save` keeps it, `save_to_preset` does not.
         freeze_gates: True freezes the gating network of a DGN or DLGN, False lets
@@ -203,7 +203,7 @@ def _count_stages(config: Any) -> int:
 
 @contextmanager
 def _describing(path: Path, cls: type) -> Iterator[None]:
-    """Tell any error of a model's making as one of its config.json."""
+    """Report any error while building a model as an error of its config.json."""
     try:
         yield
     except Exception as error:  # Keras and its backends raise errors of many kinds

@@ -28,7 +28,7 @@ from dlgn_keras.tools.messages import one_line
 
 
 class Pushed(NamedTuple):
-    """Where a preset went.
+    """Destination of a pushed preset.
 
     name: the preset's. address: loads it again, by `from_preset`; on the hub with the
     revision and the sha256 of its metadata. files: how many it has.

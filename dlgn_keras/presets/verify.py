@@ -33,7 +33,7 @@ class Verification(NamedTuple):
     """The outcome of `verify`.
 
     Fields:
-        name: of the preset.
+        name: name of the preset.
         parameters: number of weights.
         golden_error: largest deviation from the golden logits, over their scale.
         accuracy: on the test set, a share; None without a data set.

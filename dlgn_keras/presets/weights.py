@@ -79,11 +79,11 @@ def read_weights(net: keras.Model, path: Path) -> None:
 
 
 class _Unusual(Exception):
-    """Something in a weight file that Keras does not write."""
+    """An item in a weight file that Keras does not write."""
 
 
 def count_numbers(path: Path) -> int:
-    """Return how many numbers a weight file holds; anything unusual is refused.
+    """Return the number of values in a weight file; refuse unusual content.
 
     Raises:
         ValueError: a file that is not whole, that points outside itself, that shares

@@ -1,4 +1,4 @@
-"""Tuning: search spaces for DNN, DGN and DLGN, and searches that survive the night.
+"""Tuning: search spaces for DNN, DGN and DLGN, and searches that can resume.
 
 KerasTuner is imported when one of these names is first used.
 """

@@ -24,7 +24,7 @@ NOT_OF_KERAS = {"augmentation": "none", "num_train": None, "num_test": None}
 
 
 class Described(NamedTuple):
-    """What a model must know of the arrays that it is to learn from."""
+    """Properties of the training arrays that a model needs."""
 
     input_shape: tuple[int, ...]
     num_classes: int
@@ -37,9 +37,9 @@ class Described(NamedTuple):
 
 
 class Unknown(keras.Model):
-    """Stands for a model until the first arrays are there.
+    """Placeholder for a model until the first arrays arrive.
 
-    KerasTuner builds a model before it hands over what to train on.
+    KerasTuner builds a model before it passes the training arrays.
     """
 
     optimizer = loss = None
@@ -50,7 +50,7 @@ class Unknown(keras.Model):
         self.asked: Options = {}
 
     def compile(self, **asked: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Remember what a tuner overrides; None is nothing."""
+        """Store the arguments that a tuner overrides; None is ignored."""
         self.asked = {name: value for name, value in asked.items() if value}
 
     def load_weights(self, *args: Any, **kwargs: Any) -> Any:
@@ -63,7 +63,7 @@ class Unknown(keras.Model):
 
 
 def arguments_of_fit(args: tuple, kwargs: Options) -> Options:
-    """Return what a tuner passes on, by the names that Keras' `fit` gives it."""
+    """Return a tuner's arguments, by their names in Keras' `fit`."""
     signature = inspect.signature(keras.Model.fit)
     try:
         given = dict(signature.bind(None, *args, **kwargs).arguments)
@@ -74,13 +74,13 @@ def arguments_of_fit(args: tuple, kwargs: Options) -> Options:
 
 
 def check_given(given: Options, known: Described | None) -> Described:
-    """Check arrays as training relies on it; return what describes them.
+    """Check arrays before training; return their description.
 
     Arrays in `given` become NumPy's; tf.data and the like pass as they are.
 
     Args:
         given: arguments of Keras' `fit`.
-        known: what the hypermodel was told, or learnt from the first arrays.
+        known: facts given to the hypermodel, or taken from the first arrays.
 
     Raises:
         ValueError: arrays that do not fit, among them or to what is known.
@@ -137,7 +137,7 @@ def hold_out(given: Options, size: float) -> None:
 
 
 def settle(given: Options, values: Options, recipe: Any) -> int:
-    """Take epochs and batch size of the recipe where none is given; return the steps.
+    """Default epochs and batch size to the recipe's; return the number of steps.
 
     Raises:
         ValueError: what a call says though the space asks for it, or what Keras' own

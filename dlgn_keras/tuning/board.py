@@ -14,8 +14,8 @@ class Board:
     """Show the progress of a search on standard error.
 
     Args:
-        title: what is searched.
-        objective: what is compared.
+        title: name of the search.
+        objective: the score that is compared.
         trials: most trials, if there is a limit.
         hours: most hours, if there is a limit.
         shown: whether to show anything.
@@ -59,7 +59,7 @@ class Board:
             self._live.stop()
 
     def update(self, rows: Sequence[Row], seconds: float) -> None:
-        """Take the rows of all trials, and how long the search has run."""
+        """Update the rows of all trials and the search's running time."""
         first = not self._rows and not self._told
         self._rows, self._seconds, self._at = rows, seconds, time.monotonic()
         for row in rows:

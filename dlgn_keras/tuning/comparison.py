@@ -48,7 +48,7 @@ def compare(
             `retrain_seeds` seeds, at least one, and measured on the validation part.
         retrain_seeds: runs of the best recipe, and of each varied one.
         command: what makes the same again, for the record.
-        options: of `search`, the same for all.
+        options: arguments of `search`, the same for all.
 
     Returns:
         What is written to study.json: per label the best trial, all trials, the
@@ -82,7 +82,7 @@ def _check_varied(
     hypermodels: dict[str, GatedHyperModel],
     seeds: int,
 ) -> None:
-    """Refuse at once a variation that would fail after hours of search."""
+    """Reject early a variation that would fail after hours of search."""
     if seeds < 1:
         raise ValueError(
             "`vary` needs `retrain_seeds` (--retrain) of at least 1. "

@@ -14,11 +14,11 @@ SHARED_SECONDS = 10.0  # a shared file system may show a new file late
 
 
 def claim(folder: Path, facts: dict[str, Any], first: bool = True) -> None:
-    """Record what is searched; refuse the folder of another search.
+    """Record the facts of a search; refuse the folder of another search.
 
     Args:
         folder: the search's folder.
-        facts: json-able values that decide what a score means.
+        facts: json-able values that two searches must share for comparable scores.
         first: whether to claim an unclaimed folder; a worker waits for its chief.
 
     Raises:
@@ -66,7 +66,7 @@ def _differences(name: str, there: Any, here: Any) -> Iterator[str]:
 
 
 def _by_name(space: list[dict[str, Any]]) -> dict[str, str]:
-    """Return each entry of a space as text, without what is empty."""
+    """Return each entry of a space as text, without empty fields."""
     found = {}
     for entry in space or ():
         left_out = ("name", "ordered", "default")

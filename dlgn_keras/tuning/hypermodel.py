@@ -1,4 +1,4 @@
-"""GatedHyperModel: from KerasTuner's hyperparameters to a Recipe, and no further."""
+"""GatedHyperModel: turn KerasTuner's hyperparameters into a Recipe."""
 
 import json
 import random
@@ -40,7 +40,7 @@ SpaceFunction = Callable[[keras_tuner.HyperParameters], dict[str, Any]]
 
 
 class GatedHyperModel(keras_tuner.HyperModel):
-    """A family and a skeleton whose hyperparameters are open.
+    """A family and a skeleton with open hyperparameters.
 
     It fills a Recipe: `dk.training` builds and trains what the recipe says, so
     a trial is an ordinary run and its recipe makes it again. `dk.tuning.search`
@@ -63,10 +63,10 @@ class GatedHyperModel(keras_tuner.HyperModel):
         validation: share or number of training examples held out for the
             objective, if there is no other validation part; stratified.
         data_dir: tensorflow-datasets folder, or one with <name>.npz.
-        input_shape: of the arrays to come, without the batch axis; it and
+        input_shape: shape of the arrays to come, without the batch axis; it and
             `num_classes` replace `data`.
-        num_classes: of the labels to come.
-        preprocessing: of the arrays to come; default: none.
+        num_classes: number of classes of the labels to come.
+        preprocessing: preprocessing of the arrays to come; default: none.
         fields: further fields of the Recipe that stay as they are, such as
             `epochs=20` or `seed=1`; without a seed, models that a tuner builds draw
             new weights each.
@@ -166,7 +166,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
     def recipe(
         self, hp: keras_tuner.HyperParameters, examples: int | None = None
     ) -> Recipe:
-        """Return the recipe that a trial's values make.
+        """Return the recipe of a trial's values.
 
         Args:
             hp: the values.
@@ -195,7 +195,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
         return self.base.replace(**changes)
 
     def declare_hyperparameters(self, hp: keras_tuner.HyperParameters) -> None:
-        """Tell KerasTuner the space without building anything."""
+        """Declare the space to KerasTuner without building a model."""
         self._ask(hp)
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
@@ -211,7 +211,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
     def _compiled(
         self, hp: keras_tuner.HyperParameters, asked: dict[str, Any] | None = None
     ) -> keras.Model:
-        """Return a model for what is known; `asked` is what a tuner overrides."""
+        """Return a model for known arrays; `asked` holds a tuner's overrides."""
         recipe = self.recipe(hp, examples=1)
         if not self._seeded:
             recipe = recipe.replace(seed=random.randrange(2**31))
@@ -306,7 +306,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return the json-able facts that decide what a score means."""
+        """Return the json-able facts that comparable scores must share."""
         hp = keras_tuner.HyperParameters()
         recipe = self.recipe(hp).to_config()
         held = {name: value for name, value in recipe.items() if name not in hp.values}

@@ -1,4 +1,4 @@
-"""Many machines: KerasTuner's chief and workers, with timeouts a person can wait for.
+"""Many machines: KerasTuner's chief and workers, with short timeouts.
 
 The chief speaks KerasTuner's own protocol. Beyond it, a port in use or a chief that
 does not answer is an error at once, and workers that die are noticed.
@@ -39,7 +39,7 @@ def check_address(address: Any) -> str:
 def serve(
     oracle: Lasting, address: str, patience: float, show: Callable[[list[str]], None]
 ) -> None:
-    """Be the chief: hand out trials until all have ended and all workers know it.
+    """Run the chief: hand out trials until all have ended and every worker knows it.
 
     Args:
         oracle: a settled oracle.
@@ -106,7 +106,7 @@ class Client(OracleClient):
 
     @contextmanager
     def heartbeat(self, name: str, seconds: float) -> Iterator[None]:
-        """Tell the chief every so often that this worker lives, while a trial runs."""
+        """Send the chief regular signs of life while a trial runs."""
         done = threading.Event()
 
         def beat() -> None:

@@ -1,4 +1,4 @@
-"""KerasTuner's oracles, made to last: one state file, whole at every moment.
+"""KerasTuner's oracles with one state file, always written atomically.
 
 KerasTuner writes one file per trial and one of its own, in place, one after the other:
 a process killed between or inside the writes loses or repeats trials. Here state and
@@ -37,7 +37,7 @@ STATE = "oracle.json"
 
 
 class Lasting(keras_tuner.Oracle):
-    """An oracle that survives its process.
+    """An oracle that can resume in another process.
 
     A trial whose process died is given out again; the first end of a trial counts. A
     budget of hours counts the time of all sessions together. With many machines, the
@@ -46,7 +46,7 @@ class Lasting(keras_tuner.Oracle):
     """
 
     def settle(self, folder: Path, hours: float | None) -> None:
-        """Keep the state in a folder, and resume the state that is there."""
+        """Keep the state in a folder, and resume from a state found there."""
         self.folder, self.hours = folder, hours
         self.verbose = 0  # the board shows what happens
         self._guard = threading.RLock()
@@ -61,7 +61,7 @@ class Lasting(keras_tuner.Oracle):
 
     @property
     def seconds(self) -> float:
-        """How long this search has run, all its sessions together."""
+        """Running time of this search over all its sessions."""
         return self._spent + time.monotonic() - self._started
 
     @property
@@ -209,7 +209,7 @@ class Hyperband(Lasting, keras_tuner.oracles.HyperbandOracle):
 
 
 class Bayesian(Lasting, keras_tuner.oracles.BayesianOptimizationOracle):
-    """KerasTuner's Bayesian optimization, which here never asks for a point twice."""
+    """KerasTuner's Bayesian optimization, without repeated points."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         with warnings.catch_warnings():

@@ -71,7 +71,7 @@ def search(
 
     Args:
         hypermodel: family, skeleton, space and data.
-        out: the search's folder; a search that is there resumes.
+        out: the search's folder; an unfinished search in it resumes.
         algorithm: random, hyperband, bayesian or grid, all of KerasTuner.
         objective: validation_accuracy or validation_loss.
         trials: most trials; default 30 for random and bayesian without `hours`,
@@ -163,7 +163,7 @@ def _budget(algorithm: str, trials: int | None, hours: float | None) -> int | No
 
 
 def _kept_quiet() -> contextlib.AbstractContextManager[Any]:
-    """Keep off the terminal what KerasTuner prints while it copies a space."""
+    """Suppress KerasTuner's output while it copies a space."""
     return contextlib.redirect_stdout(io.StringIO())
 
 
@@ -250,7 +250,7 @@ class _Search:
             )
 
     def report(self, seeds: int, progress: bool) -> Tuned:
-        """Write tables, pictures and the best recipe; train that again."""
+        """Write tables, pictures and the best recipe; retrain that recipe."""
         folder, objective = self.folder, self.objective
         rows, hours = rows_of(self.oracle, folder), self.oracle.seconds / 3600
         finished = ranked(rows, objective)

@@ -1,4 +1,4 @@
-"""Search spaces and objectives as plain data: what a search may vary and compare.
+"""Search spaces and objectives as plain data.
 
     {
         "width": {"min": 16, "max": 256, "step": 2, "sampling": "log"},
@@ -140,7 +140,7 @@ def named_space(
     skeleton: str = "fc",
     input_shape: tuple[int, ...] = (),
 ) -> Space:
-    """Return a named search space, as plain data to look at or to change.
+    """Return a named search space, as plain data that can be changed.
 
     "default" asks for size, gates, batch norm, optimizer, learning rate, weight
     decay, schedule and, for images, augmentation; "p4" is the published grid of
@@ -150,7 +150,7 @@ def named_space(
         name: one of `SPACES`.
         family: dnn, dgn or dlgn.
         skeleton: architecture, by its short text; only its name counts.
-        input_shape: of one input; images get augmentations.
+        input_shape: shape of one input; images get augmentations.
 
     Raises:
         ValueError: an unknown name, or a space that does not fit the skeleton.
@@ -292,7 +292,7 @@ def better(objective: str, one: float, other: float) -> bool:
 
 
 def tidy(value: Any) -> Any:
-    """Return a float with four digits: a recipe that one can read out."""
+    """Return a float rounded to four digits, for readable recipes."""
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 

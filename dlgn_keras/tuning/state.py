@@ -1,4 +1,4 @@
-"""The files of a search, read back field by field: whole ones, or one clear line."""
+"""Read the files of a search and check every field."""
 
 from collections.abc import Iterable
 from pathlib import Path

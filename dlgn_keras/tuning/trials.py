@@ -1,4 +1,4 @@
-"""Trials: a run of a recipe each, their records and rows, and the best one again."""
+"""Trials: one run of a recipe each, their records and rows, and retraining."""
 
 import csv
 import gc
@@ -74,7 +74,7 @@ def run_trial(
 def _train(
     hypermodel: GatedHyperModel, recipe: Recipe, run: Path, objective: str
 ) -> Row:
-    """Return what a run measured on the validation part; it sees no test part."""
+    """Return a run's scores on the validation part; it sees no test part."""
     blind = hypermodel.blind()
     result = fit(recipe, run, dataset=blind, progress=False)
     found: Row = {"validation_accuracy": result.test_accuracy}  # blind's test part
@@ -101,7 +101,7 @@ def _train(
 
 
 def free_memory() -> None:
-    """Free what a model took: Keras' state, compiled programs, the garbage."""
+    """Free a model's memory: Keras' state, compiled programs, garbage."""
     policy = keras.config.dtype_policy()
     keras.utils.clear_session()  # which forgets the policy too
     keras.config.set_dtype_policy(policy)
@@ -225,7 +225,7 @@ def retrain(
     """Train a recipe from scratch with the seeds that follow its own, and test it.
 
     Args:
-        recipe: what to train.
+        recipe: the recipe to train.
         hypermodel: holds the data.
         folder: each run has a folder of its own here; finished ones are read.
         seeds: number of runs.
