@@ -21,6 +21,8 @@ def load_model(name: str) -> "Model":
 
     if _is_saved(name):
         net = load_keras(name)
+        if not isinstance(getattr(net, "input_shape", ()), tuple):
+            raise ValueError(f"{name} must take one input. Received: several.")
         if isinstance(net, dk.models.BaseModel):
             return net  # pyright: ignore[reportReturnType]
         print(f"{name}: a Keras model, read as its exact gated twin.", file=sys.stderr)

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -30,7 +31,8 @@ class Explanation(NamedTuple):
 
     logits: (n, num_classes) float32; (n, *output_shape) of a model that ends in a map.
     contributions: (n, *input_shape) float32, `A(x) * z`: what each entry of the
-        value network's input z adds to the logit at the gates of x.
+        value network's input z adds to the logit at the gates of x. Of several inputs
+        a list or {name: array}, as the model takes them.
     bias: (n,) float64, `b(x)`: what biases and batch norm shifts add.
     target: (n,) int64, the class whose logit is explained; (n, axes of the output) in
         a map, the entry.
@@ -46,7 +48,7 @@ class Explanation(NamedTuple):
     """
 
     logits: np.ndarray
-    contributions: np.ndarray
+    contributions: Any
     bias: np.ndarray
     target: np.ndarray
     value_input: str
@@ -54,10 +56,10 @@ class Explanation(NamedTuple):
 
     def __repr__(self) -> str:
         """Return one line an example, ten at most."""
+        total = _total(self.contributions)
         lines = [
             f"{i}: logit {self.logit(i):.4g} of {self.label(i)} = contributions "
-            f"{self.contributions[i].sum(dtype='float64'):.4g} + bias "
-            f"{self.bias[i]:.4g}{self._rest(i)}"
+            f"{total[i]:.4g} + bias {self.bias[i]:.4g}{self._rest(i)}"
             for i in range(min(10, len(self.target)))
         ]
         more = len(self.target) - len(lines)
@@ -143,12 +145,12 @@ def explain(
     found = run("explain", _explaining)
     logits, contributions = found["logits"], found["contributions"]
     run.target = found["target"]
-    rows = contributions.reshape(len(logits), -1)
-    total = rows.sum(axis=1, dtype="float64")
+    total = _total(contributions)
+    cancelling = _total(keras.tree.map_structure(np.abs, contributions))
     logit = logits[np.arange(len(logits)), run.target].astype("float64")
     bias = found["bias"].astype("float64")
     size = np.maximum(np.abs(logits).max(axis=1), TINY)
-    doubtful = np.abs(rows).sum(axis=1) > _cancelling(net) * size
+    doubtful = cancelling > _cancelling(net) * size
     if (np.abs(logit - total - bias) > TOLERANCE * size).any():
         doubtful[:] = True
     doubtful &= np.isnan(bias)
@@ -244,6 +246,14 @@ def _flat_target(target: Any, number: int, shape: tuple) -> np.ndarray | None:
     return np.broadcast_to(flat, (number,)).astype("int64")
 
 
+def _total(contributions: Any) -> np.ndarray:
+    """Return the sum over all entries of all inputs, (n,) float64."""
+    return sum(
+        part.reshape(len(part), -1).sum(axis=1, dtype="float64")
+        for part in keras.tree.flatten(contributions)
+    )
+
+
 class _Passes:
     """The compiled passes of a model over raw inputs, a batch at a time.
 
@@ -263,16 +273,23 @@ class _Passes:
             net.parameters("value")  # raises: it has no value network
         self.batch_size = check_count("batch_size", batch_size)
         self.z = net.preprocessed(x)
-        target = _flat_target(target, len(self.z), net.output_shape[1:])
+        number = len(keras.tree.flatten(self.z)[0])
+        target = _flat_target(target, number, net.output_shape[1:])
         if target is None:
-            target = np.full(len(self.z), PREDICTED)
+            target = np.full(number, PREDICTED)
         self.target = target.astype("int32")
 
     def __call__(self, name: str, make: Callable, rows: Any = slice(None)) -> Any:
         """Return what the passes of `make(net)` give for some of the examples."""
-        passes: Any = self.net.view(name, lambda: compiled(make(self.net), self.net))
-        given = self.z[rows], self.target[rows]
-        return passes(*given, batch_size=self.batch_size)
+
+        def compile_it() -> Any:
+            function, like = make(self.net), keras.tree.map_structure(id, self.z)
+            pack = keras.tree.pack_sequence_as
+            return compiled(lambda *z: function(pack(like, z[:-1]), z[-1]), self.net)
+
+        passes: Any = self.net.view(name, compile_it)
+        given = [*keras.tree.flatten(self.z), self.target]
+        return passes(*(a[rows] for a in given), batch_size=self.batch_size)
 
 
 def _cancelling(net: Any) -> float:
@@ -294,6 +311,7 @@ def _warn_of_rounding(name: str, missed: np.ndarray) -> None:
 
 def _explaining(net: Any) -> Callable[[Any, Any], dict[str, Any]]:
     """Return (preprocessed inputs, classes) -> the fields of an Explanation."""
+    each = keras.tree.map_structure
 
     def passes(z: Any, target: Any) -> dict[str, Any]:
         if net.has_gating_network:
@@ -304,9 +322,12 @@ def _explaining(net: Any) -> Callable[[Any, Any], dict[str, Any]]:
             network = net.relu_network
             logits, pull_back = vjp(lambda z: network(z, training=False), z)
         target, chosen = _one_hot(logits, target)
-        contributions = pull_back(chosen) * z
+        contributions = each(ops.multiply, pull_back(chosen), z)
         # In which example does most cancel? Its bias is computed on its own.
-        total = ops.sum(ops.abs(contributions), axis=tuple(range(1, z.ndim)))
+        total = sum(
+            ops.sum(ops.abs(c), axis=tuple(range(1, c.ndim)))
+            for c in keras.tree.flatten(contributions)
+        )
         total = total / ops.maximum(ops.max(ops.abs(logits), axis=1), TINY)
         worst = ops.cast(ops.argmax(total), "int32")
         one = lambda t: ops.take(t, ops.reshape(worst, (1,)), axis=0)  # noqa: E731
@@ -315,7 +336,8 @@ def _explaining(net: Any) -> Callable[[Any, Any], dict[str, Any]]:
             gates = {site: one(gate) for site, gate in gates.items()}
         else:
             gates = _value_inputs(net, one(z))[1]
-        constant = _logits(net, ops.zeros_like(one(z)), gates)
+        zeros = each(lambda part: ops.zeros_like(one(part)), z)
+        constant = _logits(net, zeros, gates)
         constant = ops.sum(one(chosen) * constant, axis=1)
         return {
             "logits": logits,
@@ -332,7 +354,7 @@ def _constants(net: Any) -> Callable[[Any, Any], Any]:
 
     def passes(z: Any, target: Any) -> Any:
         z, gates = _value_inputs(net, z)
-        logits = _logits(net, ops.zeros_like(z), gates)
+        logits = _logits(net, keras.tree.map_structure(ops.zeros_like, z), gates)
         return ops.sum(_one_hot(logits, target)[1] * logits, axis=1)
 
     return passes
@@ -354,7 +376,9 @@ def _value_inputs(net: Any, z: Any) -> tuple[Any, dict[str, Any]]:
     """Return what the value network is fed: its input and {site: gates}, float32."""
     q = net.gating_network(z, training=False)
     gates = net.gates_from({k: ops.cast(v, "float32") for k, v in q.items()})
-    return ops.ones_like(z) if net.value_input == "ones" else z, gates
+    if net.value_input == "ones":
+        z = keras.tree.map_structure(ops.ones_like, z)
+    return z, gates
 
 
 def _logits(net: Any, z: Any, gates: dict[str, Any]) -> Any:

@@ -233,7 +233,10 @@ class BaseModel(Exported):
             >>> net.cautions(16 * np.ones((1, 8, 8, 1)))[0][:45]
             'unlike the training data: mean 16, usually 3.'
         """
-        return cautions(self.raw_inputs(x), self.about.get("usual", {}))
+        raw, usual = self.raw_inputs(x), self.about.get("usual")
+        if not usual:
+            return [""] * len(keras.tree.flatten(raw)[0])
+        return cautions(raw, usual)
 
     # -- saving ------------------------------------------------------------
 

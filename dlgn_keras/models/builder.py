@@ -243,23 +243,19 @@ def relu_model(network: Network, input_shape: tuple) -> keras.Model:
     return KeptModel(x, network.walk(x, record({}, rectify=True)))
 
 
-def value_inputs(
-    input_shape: tuple, site_shapes: dict[str, tuple]
-) -> tuple[Any, dict[str, Any]]:
-    """Return the symbolic inputs of a value network: z and {site: gates}."""
-    z = keras.Input(input_shape, name="inputs")
-    gates = {
+def gate_inputs(site_shapes: dict[str, tuple]) -> dict[str, Any]:
+    """Return the symbolic gates that a value network is called with."""
+    return {
         site: keras.Input(shape, name=f"{site}_gate")
         for site, shape in site_shapes.items()
     }
-    return z, gates
 
 
 def value_model(
     network: Network, input_shape: tuple, site_shapes: dict[str, tuple]
 ) -> keras.Model:
     """Return the model [value input, {site: gates}] -> logits."""
-    z, gates = value_inputs(input_shape, site_shapes)
+    z, gates = keras.Input(input_shape, name="inputs"), gate_inputs(site_shapes)
     logits = network.walk(z, gated(gates))
     return KeptModel([z, gates], logits, name="value_network")
 
@@ -283,7 +279,7 @@ def tensor_model(
     tensor: gated_layers.ValueTensor, input_shape: tuple, site_shapes: dict[str, tuple]
 ) -> keras.Model:
     """Return the model [value input, {site: gates}] -> logits; the first is unused."""
-    z, gates = value_inputs(input_shape, site_shapes)
+    z, gates = keras.Input(input_shape, name="inputs"), gate_inputs(site_shapes)
     logits = tensor(list(gates.values()))
     return KeptModel([z, gates], logits, name="value_network")
 

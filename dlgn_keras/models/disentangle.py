@@ -37,11 +37,12 @@ def disentangle(
     forward passes of a few random examples; large inputs are probed on three.
 
     Args:
-        model: a `dk.DNN`, or a functional or sequential Keras model of one input
-            and one output. Its activations are ReLU-like, clipping or maxima in any
-            spelling: ReLU, LeakyReLU, ReLU6, PReLU, hard_tanh, `ops.maximum`,
-            `ops.clip`, max pooling, functions of the framework. Everything else is
-            affine at inference: layers, operations, nested models.
+        model: a `dk.DNN`, or a functional or sequential Keras model of one output; of
+            several inputs, in a list or a dictionary. Its activations are ReLU-like,
+            clipping or maxima in any spelling: ReLU, LeakyReLU, ReLU6, PReLU,
+            hard_tanh, `ops.maximum`, `ops.clip`, max pooling, functions of the
+            framework. Everything else is affine at inference: layers, operations,
+            nested models.
         family: "dgn" or "dlgn".
         copy_weights: whether both networks start from the model's weights.
         input_shape: without the batch, for a model whose own has unknown sizes.

@@ -35,8 +35,8 @@ class Exported(KeptModel):
                 "model, set KERAS_BACKEND=torch, load it and export it there. "
                 "Received: format='onnx' on JAX."
             )
-        dtype = self.input.dtype
-        self(ops.zeros((1, *self.input_shape[1:]), dtype))  # Keras wants one call
+        zeros = lambda t: ops.zeros((1, *t.shape[1:]), t.dtype)  # noqa: E731
+        self(keras.tree.map_structure(zeros, self.input))  # Keras wants one call
         super().export(filepath, format=format, **options)
 
     def quantize(self, mode: Any, config: Any = None, **options: Any) -> None:

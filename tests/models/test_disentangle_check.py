@@ -12,7 +12,7 @@ from tolerances import assert_close
 
 import dlgn_keras as dk
 from dlgn_keras.models import DisentangledModel
-from dlgn_keras.models.foreign import reading
+from dlgn_keras.models.foreign import reader
 
 
 class Overriding(keras.Model):
@@ -63,7 +63,7 @@ def test_a_value_network_that_is_not_affine_is_refused(family, monkeypatch):
     )
     with pytest.raises(ValueError, match=r"unit_norm.* is neither affine"):
         dk.disentangle(model, family)
-    monkeypatch.setattr(reading, "problem", lambda *args, **kwargs: None)
+    monkeypatch.setattr(reader, "problem", lambda *args, **kwargs: None)
     with pytest.raises(ValueError, match="its twin's value network is not affine"):
         dk.disentangle(model, family)
     mixing = keras.Input((5,))

@@ -48,6 +48,12 @@ def plot_contributions(
     """
     if isinstance(explanations, Explanation):
         explanations = {"contributions": explanations}
+    if not all(isinstance(e.contributions, np.ndarray) for e in explanations.values()):
+        raise ValueError(
+            "`explanations` must be of one input: take one of several by "
+            "found._replace(contributions=found.contributions[name]). "
+            "Received: several inputs."
+        )
     x = np.asarray(x)
     made, axes = figure(len(x), 1 + len(explanations), (2.9, 2.7))
     for i, image in enumerate(x):

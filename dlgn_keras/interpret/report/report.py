@@ -143,6 +143,11 @@ def render(**context: Any) -> str:
 
 
 def _check_fits(net: Model, twin: Any, class_names: Any) -> None:
+    if not isinstance(net.input_shape, tuple):
+        raise ValueError(
+            "`net` must take one input; `explain` takes several. "
+            f"Received: {net.name!r} with {len(net.input_shape)}."
+        )
     if len(net.output_shape) != 2:
         raise ValueError(
             "`net` must end in one vector of logits; `explain` takes a map. "

@@ -122,7 +122,7 @@ class Call:
             zeros = [ops.zeros((2, *shape), dtype) for shape, dtype in specs]
             self.function(layer)(*zeros)  # which builds it
             layer.set_weights(self.layer.get_weights())
-        except Exception as error:
+        except Exception as error:  # of a layer that may be anyone's
             reason = f"cannot be made again from its config: {told(error)}"
             raise Refusal(reason) from None
         return layer
@@ -216,7 +216,7 @@ def _can_be_made_again(described: Any) -> bool:
         return True
     try:
         keras.saving.deserialize_keras_object(described)
-    except Exception:
+    except Exception:  # of a user's initializer or regularizer
         return False
     return True
 
@@ -238,7 +238,7 @@ def _plain(value: Any, read: dict[int, int]) -> Any:
         found = keras.saving.serialize_keras_object(value)
         json.dumps(found)
         keras.saving.deserialize_keras_object(found)
-    except Exception:
+    except Exception:  # of an object that may be anyone's
         raise reason from None
     return found
 

@@ -33,14 +33,19 @@ def check_twin(model: keras.Model, twin: DisentangledModel, head: Any) -> None:
         if options["family"] == "dgn" and options["gate"] == "hard":
             if options["value_input"] == "input":
                 if not isinstance(model, keras.Sequential):
-                    x = keras.tree.pack_sequence_as(model.input, [x])
+                    flat = keras.tree.flatten(x)
+                    x = keras.tree.pack_sequence_as(model.input, flat)
                 with _passing(head):
                     expected = keras.tree.flatten(model(x, training=False))[0]
                 _check_outputs(model, numbers(logits), numbers(expected), twin)
     first = {site: ops.repeat(gate[:1], 3, axis=0) for site, gate in gates.items()}
+    packed = twin.source_graph.packed
     reason = problem(
-        lambda z: twin.value_network([z, first], training=False),
-        [(tuple(z.shape[1:]), keras.backend.standardize_dtype(z.dtype))],
+        lambda *z: twin.value_network([packed(z), first], training=False),
+        [
+            (tuple(part.shape[1:]), keras.backend.standardize_dtype(part.dtype))
+            for part in keras.tree.flatten(z)
+        ],
         whole=True,
         precision=_precision(twin),
     )
@@ -52,15 +57,18 @@ def check_twin(model: keras.Model, twin: DisentangledModel, head: Any) -> None:
 
 
 def _random_inputs(model: keras.Model, twin: DisentangledModel) -> Any:
-    """Return three raw inputs, or as many as the model is made for."""
+    """Return three raw examples, or as many as the model is made for."""
     rng = np.random.default_rng(0)
     number = model.inputs[0].shape[0] or len(SCALES)
-    shape, dtype = twin.source_graph.input_shape, twin.source_graph.input_dtype
-    if "float" not in dtype:
-        return ops.convert_to_tensor(rng.integers(0, 120, (number, *shape)), dtype)
-    x = rng.normal(size=(number, *shape))
-    scales = np.resize(SCALES, number).reshape(-1, *len(shape) * [1])
-    return ops.convert_to_tensor(x * scales, dtype)
+    made = []
+    for _, shape, dtype in twin.source_graph.ends():
+        if "float" in dtype:
+            scales = np.resize(SCALES, number).reshape(-1, *len(shape) * [1])
+            x = rng.normal(size=(number, *shape)) * scales
+        else:
+            x = rng.integers(0, 120, (number, *shape))
+        made.append(ops.convert_to_tensor(x, dtype))
+    return twin.source_graph.packed(made)
 
 
 def _forward(twin: DisentangledModel, x: Any) -> tuple[Any, Any, dict[str, Any]]:
@@ -68,11 +76,11 @@ def _forward(twin: DisentangledModel, x: Any) -> tuple[Any, Any, dict[str, Any]]
     z = x
     if twin.source_graph.value_input:
         z = twin.view("value_inputs", twin._preprocessing)(x, training=False)
-    z = ops.cast(z, "float32")
+    z = keras.tree.map_structure(lambda part: ops.cast(part, "float32"), z)
     q = twin.gating_network(z, training=False)
     gates = twin.gates_from(q)
     if twin.value_input == "ones":
-        z = ops.ones_like(z)
+        z = keras.tree.map_structure(ops.ones_like, z)
     return twin.value_network([z, gates], training=False), z, gates
 
 

@@ -42,6 +42,8 @@ class Graph:
         preprocessing makes of the raw input, 0 where there is none.
     output: the step whose output are the logits.
     head: what followed the logits and was left out, such as "softmax"; or None.
+    several: of a model of several inputs [key, name, shape, dtype] of each, key None in
+        a list of inputs. Step 0 is all of them, and the next ones are its parts.
     """
 
     input_shape: tuple[int, ...]
@@ -51,6 +53,20 @@ class Graph:
     value_input: int
     output: int
     head: str | None
+    several: Any = None
+
+    def ends(self) -> list[tuple[str, tuple[int, ...], str]]:
+        """Return name, shape and dtype of each input."""
+        if self.several is None:
+            return [("inputs", self.input_shape, self.input_dtype)]
+        return [(name, tuple(shape), dtype) for _, name, shape, dtype in self.several]
+
+    def packed(self, inputs: Any) -> Any:
+        """Return what is given for each input as the model takes it."""
+        if self.several is None:
+            return inputs[0]
+        keys = [key for key, *_ in self.several]
+        return list(inputs) if None in keys else dict(zip(keys, inputs, strict=True))
 
     def sites(self) -> tuple[Step, ...]:
         """Return the steps where gates stand: activations and max poolings."""

@@ -64,7 +64,7 @@ def problem(
 
     try:
         found = _problem(stateless, specs, inputs, steps, whole, precision)
-    except Exception as error:
+    except Exception as error:  # of a layer that may be anyone's
         return f"cannot be called with {3 * len(scales)} examples: {told(error)}"
     if found == MIXES and differ(function, function, specs):
         return "is random"
@@ -82,7 +82,7 @@ def differ(one: Callable, other: Callable, specs: Specs) -> bool:
     """
     rng = np.random.default_rng(1)
     inputs = [_lines(rng, *spec, [1.0], np.array([0.5])) for spec in specs]
-    tensors = [_tensor(x, s[1]) for x, s in zip(inputs, specs, strict=True)]
+    tensors = _tensors(inputs, specs)
     with keras.StatelessScope():
         outputs = [keras.tree.flatten(f(*tensors)) for f in (one, other)]
     for y, z in zip(*outputs, strict=True):
@@ -130,59 +130,63 @@ def _problem(
     whole: bool,
     precision: str,
 ) -> str | None:
-    count = len(inputs[0])
-    dtypes = [dtype for _, dtype in specs]
-    floats = all("float" in dtype for dtype in dtypes)
-
-    def tensors(arrays: Arrays) -> list:
-        return [_tensor(x, dtype) for x, dtype in zip(arrays, dtypes, strict=True)]
-
-    def rows(outputs: Any) -> Any:
-        flat = [ops.cast(y, "float32") for y in keras.tree.flatten(outputs)]
-        return ops.concatenate([ops.reshape(y, (count, -1)) for y in flat], axis=1)
-
+    count, dtypes = len(inputs[0]), [dtype for _, dtype in specs]
     # Each example is moved by two places, and one with large values is left out.
-    outputs = function(*tensors([_moved(x) for x in inputs]))
-    made = [
-        (tuple(y.shape), keras.backend.standardize_dtype(y.dtype))
-        for y in keras.tree.flatten(outputs)
-    ]
-    for shape, dtype in made:
-        if shape[:1] != (count,):
-            return f"{MIXES}: {count} make the shape {shape}"
+    outputs = keras.tree.flatten(
+        function(*_tensors([_moved(x) for x in inputs], specs))
+    )
+    made = [keras.backend.standardize_dtype(y.dtype) for y in outputs]
+    floats = all("float" in dtype for dtype in dtypes)
+    for y, dtype in zip(outputs, made, strict=True):
+        if tuple(y.shape[:1]) != (count,):
+            return f"{MIXES}: {count} make the shape {tuple(y.shape)}"
         if floats and "float" not in dtype:
             return f"makes whole numbers ({dtype})"
-    tolerance = max(TOLERANCES.get(dtype, 0) for dtype in [*dtypes, precision])
-    tolerance = max([tolerance, *(TOLERANCES.get(dtype, 0) for _, dtype in made)])
-    elsewhere = numbers(rows(outputs))
-    if floats:
-        output, pull = vjp(lambda z: rows(function(*z)), tensors(inputs))
-    else:
-        output, pull = rows(function(*tensors(inputs))), None
-        steps = np.full_like(steps, 0.5)
-    values = numbers(output)
+    tolerance = max(TOLERANCES.get(d, 0) for d in [*dtypes, *made, precision])
+    values, gradients = _evaluated(function, specs, inputs)
+    elsewhere = numbers(_rows(outputs, count))
     if not np.isfinite([values, elsewhere]).all():
         return "gives values that are not finite"
-    gradients = None
-    if pull is not None:
-        rise = np.repeat(values[1::3] - values[::3], 3, axis=0)
-        gradients = [numbers(g) for g in pull(_tensor(np.sign(rise), "float32"))]
     scale = np.abs(values).max(axis=1)
-    if whole and gradients is not None:
+    if whole:
         scale = scale + sum(
             np.abs(g * x.reshape(g.shape)).sum(axis=1)
             for g, x in zip(gradients, inputs, strict=True)
         )
     if not _equal(elsewhere, _moved(values), tolerance * _moved(scale)):
         return MIXES
-    a, b, between = values[::3], values[1::3], values[2::3]
-    line = a + steps[:, None] * (b - a)
-    if not _equal(between, line, tolerance * scale.reshape(-1, 3).max(axis=1)):
+    steps = steps if floats else np.full_like(steps, 0.5)
+    line = values[::3] + steps[:, None] * (values[1::3] - values[::3])
+    if not _equal(values[2::3], line, tolerance * scale.reshape(-1, 3).max(axis=1)):
         return NOT_AFFINE
-    if gradients is None:
-        return None
-    rises = np.abs(b - a).sum(axis=1)
-    sizes = (np.abs(a) + np.abs(b)).sum(axis=1)
+    return _slope_problem(values, gradients, inputs, tolerance) if floats else None
+
+
+def _evaluated(
+    function: Callable, specs: Specs, inputs: Arrays
+) -> tuple[np.ndarray, Arrays]:
+    """Return values (n, entries), and the gradients of what rises along each line.
+
+    A gradient is (n, entries) for each input; whole numbers have none.
+    """
+    count = len(inputs[0])
+    rows = lambda z: _rows(keras.tree.flatten(function(*z)), count)  # noqa: E731
+    tensors = _tensors(inputs, specs)
+    if not all("float" in dtype for _, dtype in specs):
+        gradients = [np.zeros((count, x[0].size)) for x in inputs]
+        return numbers(rows(tensors)), gradients
+    output, pull = vjp(rows, tensors)
+    values = numbers(output)
+    rise = np.repeat(values[1::3] - values[::3], 3, axis=0)
+    return values, [numbers(g) for g in pull(_tensor(np.sign(rise), "float32"))]
+
+
+def _slope_problem(
+    values: np.ndarray, gradients: Arrays, inputs: Arrays, tolerance: float
+) -> str | None:
+    """Return whether gradients change along the lines, or are not their slopes."""
+    a, b = values[::3], values[1::3]
+    rises, sizes = np.abs(b - a).sum(axis=1), (np.abs(a) + np.abs(b)).sum(axis=1)
     slopes = np.zeros_like(rises)
     for g, x in zip(gradients, inputs, strict=True):
         x = x.reshape(len(x), -1)
@@ -195,6 +199,16 @@ def _problem(
     if (np.abs(slopes - rises) > tolerance * sizes).any():
         return "has a gradient that is not its slope"
     return None
+
+
+def _tensors(arrays: Arrays, specs: Specs) -> list:
+    return [_tensor(x, dtype) for x, (_, dtype) in zip(arrays, specs, strict=True)]
+
+
+def _rows(outputs: list, count: int) -> Any:
+    """Return tensors as one, (n, entries of all)."""
+    flat = [ops.reshape(ops.cast(y, "float32"), (count, -1)) for y in outputs]
+    return ops.concatenate(flat, axis=1)
 
 
 def told(error: Exception) -> str:

@@ -11,7 +11,8 @@ from dlgn_keras.layers import Gated
 from dlgn_keras.layers.gated import BATCH_NORM
 from dlgn_keras.models.base import GatedModel
 from dlgn_keras.models.families import DGN, DLGN
-from dlgn_keras.models.foreign.twin import DisentangledModel, Trunk
+from dlgn_keras.models.foreign.trunk import Trunk
+from dlgn_keras.models.foreign.twin import DisentangledModel
 from dlgn_keras.skeletons import Residual, Skeleton, Stage
 
 SKIPPED = ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "Identity")

@@ -4,8 +4,6 @@ As in `dlgn_keras.models.builder`, layers are made on first use, and the network
 differ only in what comes out of a site.
 """
 
-import copy
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,138 +11,20 @@ import numpy as np
 from keras import ops
 
 from dlgn_keras import gates as gate_functions
-from dlgn_keras.layers import (
-    AppliedGate,
-    LinearGate,
-    PiecewiseGate,
-    SelectedPooling,
-    SelectionGate,
-)
 from dlgn_keras.models.base import BaseModel, Site
-from dlgn_keras.models.builder import as_float32, value_inputs
-from dlgn_keras.models.foreign.calls import filled
-from dlgn_keras.models.foreign.graph import Graph, Step
-from dlgn_keras.models.inputs import predict_arrays
+from dlgn_keras.models.builder import as_float32, gate_inputs
+from dlgn_keras.models.foreign.graph import Graph
+from dlgn_keras.models.foreign.trunk import (
+    Trunk,
+    copy_weights,
+    gating_answer,
+    make_gate,
+    named_gates,
+    value_answer,
+)
+from dlgn_keras.models.inputs import check_inputs, predict_arrays
 from dlgn_keras.models.kept import KeptModel
 from dlgn_keras.tools.messages import check_choice
-
-# What comes out at a site or a max pooling, given the step and what comes in.
-Answer = Callable[[Step, Any], Any]
-SATURATED = "_saturated"
-
-
-class Trunk:
-    """The layers of a graph; every trunk has its own."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.layers: dict[str, Any] = {}
-
-    def walk(
-        self, x: Any, start: int, targets: set[int], answer: Answer | None = None
-    ) -> dict[int, Any]:
-        """Return the outputs of the targets, step `start` giving x."""
-        needed = self.graph.needed_for(targets)
-        outputs = {start: x}
-        for k, step in enumerate(self.graph.steps):
-            if k <= start or k not in needed:
-                continue
-            if step.kind == "part":
-                outputs[k] = outputs[step.inputs[0]][step.arguments]
-            elif step.kind != "affine" and answer is not None:
-                outputs[k] = answer(step, outputs[step.inputs[0]])
-            else:
-                args, kwargs = filled(step.arguments, outputs)
-                parts = keras.tree.flatten(self.layer(step)(*args, **kwargs))
-                outputs[k] = parts[0] if len(parts) == 1 else parts
-        return {k: outputs[k] for k in targets}
-
-    def layer(self, step: Step) -> Any:
-        """Return the layer of a step, made when first asked for."""
-        if step.layer not in self.layers:
-            described = copy.deepcopy(self.graph.layers[step.layer])  # some pop items
-            self.layers[step.layer] = keras.saving.deserialize_keras_object(described)
-        return self.layers[step.layer]
-
-    def averaging(self, step: Step) -> Any:
-        """Return an average pooling with the windows of a max pooling."""
-        if step.layer not in self.layers:
-            described = self.graph.layers[step.layer]
-            name = described["class_name"].replace("Max", "Average")
-            cls = getattr(keras.layers, name)
-            self.layers[step.layer] = cls.from_config(described["config"])
-        return self.layers[step.layer]
-
-    def copy_from(self, sources: dict[str, Any]) -> None:
-        """Give every layer the weights of the source with its key."""
-        for key, layer in self.layers.items():
-            source: Any = sources.get(key)
-            if isinstance(source, keras.layers.Layer) and source.weights:
-                copy_weights(source, layer)
-
-
-def copy_weights(source: Any, layer: Any) -> None:
-    layer.set_weights(source.get_weights())
-    if isinstance(layer, keras.layers.Normalization):
-        layer.finalize_state()  # what it scales by is made of the weights
-
-
-def gating_answer(trunk: Trunk, rectify: bool) -> Answer:
-    """Answer as the model itself does (a DGN), or linearly (a DLGN)."""
-
-    def answer(step: Step, x: Any) -> Any:
-        if rectify:
-            return trunk.layer(step)(x)
-        return x if step.kind == "site" else trunk.averaging(step)(x)
-
-    return answer
-
-
-def value_answer(graph: Graph, gates: dict[str, Any]) -> Answer:
-    """Answer `z * gate`, and at a pooling what the selection gates select."""
-
-    def answer(step: Step, z: Any) -> Any:
-        config = graph.layers[step.layer]["config"]
-        # By layers of a step's own name: Keras numbers bare operations, and its
-        # "multiply" may be one of the model's.
-        options = {"dtype": config["dtype"], "name": step.name}
-        if step.kind == "pool":
-            keepdims = config.get("keepdims", False)
-            layer = SelectedPooling(**_windows(config), keepdims=keepdims, **options)
-            return layer([z, gates[step.name]])
-        names = [n for n in (step.name, step.name + SATURATED) if n in gates]
-        layer = AppliedGate(config.get("max_value"), **options)
-        return layer([z, *(gates[name] for name in names)])
-
-    return answer
-
-
-def make_gate(graph: Graph, step: Step, q: Any, mode: str, beta: float) -> Any:
-    """Return the layer that makes the gates of a step from what comes into it."""
-    described = graph.layers[step.layer]
-    config = described["config"]
-    options = {"mode": mode, "beta": beta, "name": f"{step.name}_gate"}
-    options["dtype"] = config["dtype"]
-    if step.kind == "pool":
-        return SelectionGate(**_windows(config), **options)
-    if described["class_name"] == "PReLU":
-        shared = config["shared_axes"] or ()
-        shape = [1 if k in shared else n for k, n in enumerate(q.shape[1:], start=1)]
-        return PiecewiseGate(slope_shape=shape, **options)
-    names = ("negative_slope", "max_value", "threshold")
-    numbers = {name: config[name] for name in names}
-    if numbers == {"negative_slope": 0.0, "max_value": None, "threshold": 0.0}:
-        return LinearGate(**options)
-    return PiecewiseGate(**numbers, **options)
-
-
-def _windows(config: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "pool_size": config.get("pool_size"),  # global pooling has none
-        "strides": config.get("strides"),
-        "padding": config.get("padding", "valid"),
-        "data_format": config["data_format"],
-    }
 
 
 class _Parts:
@@ -220,10 +100,12 @@ class DisentangledModel(BaseModel):
             "value_input": value_input,
         }
         parts = _Parts(graph, arguments)
-        inputs = keras.Input(graph.input_shape, dtype=graph.input_dtype, name="inputs")
+        inputs = graph.packed(
+            [keras.Input(s, dtype=dtype, name=n) for n, s, dtype in graph.ends()]
+        )
         start = graph.value_input
         x = parts.preprocessing.walk(inputs, 0, {start})[start]
-        gating = _gating_network(parts, x.shape[1:])
+        gating = _gating_network(parts, x)
         q = gating(x)
         steps = graph.sites()
         made: dict[str, Any] = {}
@@ -238,8 +120,8 @@ class DisentangledModel(BaseModel):
                 learnt[step.layer] = layer
         parts.pre_activations = {step.name: q[step.name] for step in steps}
         parts.sites = tuple(Site(k, tuple(g.shape[1:])) for k, g in made.items())
-        value = _value_network(parts, x.shape[1:])
-        z = ops.ones_like(x) if value_input == "ones" else x
+        value = _value_network(parts, x)
+        z = keras.tree.map_structure(ops.ones_like, x) if value_input == "ones" else x
         logits = value([z, made])
         super().__init__(inputs, as_float32(logits), name=name or family)
         parts.views |= {"gating_network": gating, "value_network": value}
@@ -297,6 +179,40 @@ class DisentangledModel(BaseModel):
 
     # -- what it says about an input ---------------------------------------
 
+    def raw_inputs(self, x: Any) -> Any:
+        """Return raw inputs as an array, or as the list or {name: array} of several.
+
+        Raises:
+            ValueError: they do not fit.
+        """
+        graph = self.source_graph
+        if graph.several is None:
+            return super().raw_inputs(x)
+        ends = graph.ends()
+        wanted = graph.packed([name for name, _, _ in ends])
+        if isinstance(wanted, dict):
+            fits = isinstance(x, dict) and set(x) == set(wanted)
+        else:
+            fits = isinstance(x, list | tuple) and len(x) == len(wanted)
+        if not fits:
+            raise ValueError(
+                f"`x` must be a {type(wanted).__name__} of the inputs "
+                f"{', '.join(wanted)}. Received: {type(x).__name__} of "
+                f"{', '.join(x) if isinstance(x, dict) else len(x)}."
+            )
+        parts = [x[key] for key in wanted] if isinstance(wanted, dict) else x
+        parts = [
+            check_inputs(part, shape, name)
+            for part, (name, shape, _) in zip(parts, ends, strict=True)
+        ]
+        lengths = [len(part) for part in parts]
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                "`x` must hold equally many examples of each input. "
+                f"Received: {', '.join(map(str, lengths))}."
+            )
+        return graph.packed(parts)
+
     def gates_from(
         self, pre_activations: dict[str, Any], mode: str | None = None
     ) -> dict[str, Any]:
@@ -308,18 +224,20 @@ class DisentangledModel(BaseModel):
             found |= named_gates(name, layer.gates(q, mode))
         return found
 
-    def preprocessed(self, x: Any, batch_size: int = 256) -> np.ndarray:
+    def preprocessed(self, x: Any, batch_size: int = 256) -> Any:
         """Return raw inputs as both networks see them: float32, (n, *shape)."""
         z = self.raw_inputs(x)
         if self.source_graph.value_input:
             view = self.view("value_inputs", self._preprocessing)
             z = predict_arrays(view, z, batch_size)
-        return np.asarray(z, "float32")
+        return keras.tree.map_structure(lambda part: np.asarray(part, "float32"), z)
 
-    def value_inputs(self, x: Any, batch_size: int = 256) -> np.ndarray:
+    def value_inputs(self, x: Any, batch_size: int = 256) -> Any:
         """Return what the value network is fed for raw inputs: float32, (n, ...)."""
         z = self.preprocessed(x, batch_size)
-        return np.ones_like(z) if self.value_input == "ones" else z
+        if self.value_input == "ones":
+            z = keras.tree.map_structure(np.ones_like, z)
+        return z
 
     def _preprocessing(self) -> keras.Model:
         start = self.source_graph.value_input
@@ -345,29 +263,31 @@ class DisentangledModel(BaseModel):
         return cls(**{**config, "graph": Graph.from_config(config["graph"])})
 
 
-def named_gates(name: str, made: Any) -> dict[str, Any]:
-    """Return the gates a site's layer made by name; a saturating one makes two."""
-    if isinstance(made, list | tuple):
-        return {name: made[0], name + SATURATED: made[1]}
-    return {name: made}
+def _inputs_like(graph: Graph, x: Any) -> Any:
+    """Return new symbolic inputs of the shapes of preprocessed ones."""
+    made = [
+        keras.Input(part.shape[1:], name=name)
+        for part, (name, _, _) in zip(keras.tree.flatten(x), graph.ends(), strict=True)
+    ]
+    return graph.packed(made)
 
 
-def _gating_network(parts: _Parts, shape: tuple) -> keras.Model:
+def _gating_network(parts: _Parts, x: Any) -> keras.Model:
     graph, trunk = parts.graph, parts.gating
     answer = gating_answer(trunk, rectify=parts.arguments["family"] == "dgn")
     # Name scopes keep the paths of the two networks' variables apart.
     with keras.name_scope("gating_network"):
-        x = keras.Input(shape, name="inputs")
+        x = _inputs_like(graph, x)
         wanted = {step.inputs[0] for step in graph.sites()}
         found = trunk.walk(x, graph.value_input, wanted, answer)
         q = {step.name: found[step.inputs[0]] for step in graph.sites()}
         return KeptModel(x, q, name="gating_network")
 
 
-def _value_network(parts: _Parts, shape: tuple) -> keras.Model:
+def _value_network(parts: _Parts, x: Any) -> keras.Model:
     graph = parts.graph
     with keras.name_scope("value_network"):
-        z, gates = value_inputs(shape, dict(parts.sites))
+        z, gates = _inputs_like(graph, x), gate_inputs(dict(parts.sites))
         answer = value_answer(graph, gates)
         found = parts.value.walk(z, graph.value_input, {graph.output}, answer)
         return KeptModel([z, gates], found[graph.output], name="value_network")
