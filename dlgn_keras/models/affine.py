@@ -13,7 +13,7 @@ import numpy as np
 from dlgn_keras.layers import Affine, LinearGate
 from dlgn_keras.models.base import GatedModel
 from dlgn_keras.models.builder import as_float32, preprocess
-from dlgn_keras.models.kept import KeptModel
+from dlgn_keras.models.kept import Functional
 from dlgn_keras.models.shallow import shallow_skeletons
 from dlgn_keras.skeletons import Dense, Flatten, Residual, Stage
 from dlgn_keras.skeletons.rules import StageRules
@@ -193,7 +193,7 @@ def collapse(net: GatedModel) -> keras.Model:
     used: dict[str, Any] = {name: made[net.source_site(name)] for name in made}
     z = keras.ops.ones_like(x) if net.value_input == "ones" else x
     logits = net.value_network([z, used])
-    fast = KeptModel(inputs, as_float32(logits), name=f"{net.name}_collapsed")
+    fast = Functional(inputs, as_float32(logits), name=f"{net.name}_collapsed")
     dense.set_weights(
         [
             np.concatenate([m.matrix for m in maps.values()], axis=1),

@@ -15,7 +15,7 @@ from dlgn_keras.layers import Gated
 from dlgn_keras.models.builder import Network, gate_layer, value_model
 from dlgn_keras.models.export import Exported
 from dlgn_keras.models.inputs import check_inputs, check_validation, predict_arrays
-from dlgn_keras.models.kept import KeptModel
+from dlgn_keras.models.kept import Functional
 from dlgn_keras.presets import from_preset, save_to_preset
 from dlgn_keras.skeletons import Skeleton, walk
 from dlgn_keras.tools.messages import check_choice, check_count
@@ -113,7 +113,7 @@ class BaseModel(Exported):
         """
         view = self.view(
             "pre_activations",
-            lambda: KeptModel(self.input, self._parts.pre_activations),
+            lambda: Functional(self.input, self._parts.pre_activations),
         )
         q = predict_arrays(view, self.raw_inputs(x), batch_size)
         names = [name for name, _ in self.sites if name in q]
@@ -375,9 +375,9 @@ class GatedModel(BaseModel):
         features = self._parts.value.layers["logits"].input
         if self._parts.fed is not None:
             network = self.value_network
-            before = KeptModel(network.input, features, name="value_features")
+            before = Functional(network.input, features, name="value_features")
             features = before(self._parts.fed)
-        return KeptModel(self.input, features, name=name)
+        return Functional(self.input, features, name=name)
 
     def _make_gating_network(self) -> keras.Model:
         raise NotImplementedError("A family defines its gating network.")

@@ -13,7 +13,7 @@ import numpy as np
 
 from dlgn_keras import layers as gated_layers
 from dlgn_keras.data.preprocessing import Preprocessing
-from dlgn_keras.models.kept import KeptModel
+from dlgn_keras.models.kept import Functional
 from dlgn_keras.skeletons import (
     AveragePool,
     Conv,
@@ -234,13 +234,13 @@ def gating_model(network: Network, input_shape: tuple, rectify: bool) -> keras.M
     x = keras.Input(input_shape, name="inputs")
     q: dict[str, Any] = {}
     network.walk(x, record(q, rectify))
-    return KeptModel(x, q, name="gating_network")
+    return Functional(x, q, name="gating_network")
 
 
 def relu_model(network: Network, input_shape: tuple) -> keras.Model:
     """Return the ReLU network preprocessed input -> logits."""
     x = keras.Input(input_shape, name="inputs")
-    return KeptModel(x, network.walk(x, record({}, rectify=True)))
+    return Functional(x, network.walk(x, record({}, rectify=True)))
 
 
 def gate_inputs(site_shapes: dict[str, tuple]) -> dict[str, Any]:
@@ -257,7 +257,7 @@ def value_model(
     """Return the model [value input, {site: gates}] -> logits."""
     z, gates = keras.Input(input_shape, name="inputs"), gate_inputs(site_shapes)
     logits = network.walk(z, gated(gates))
-    return KeptModel([z, gates], logits, name="value_network")
+    return Functional([z, gates], logits, name="value_network")
 
 
 def shallow_gating_model(
@@ -272,7 +272,7 @@ def shallow_gating_model(
     for network in networks.values():
         network.walk(x, record(q, rectify=False))
     layers = {site: network.layers[site] for site, network in networks.items()}
-    return KeptModel(x, q, name="gating_network"), layers
+    return Functional(x, q, name="gating_network"), layers
 
 
 def tensor_model(
@@ -281,7 +281,7 @@ def tensor_model(
     """Return the model [value input, {site: gates}] -> logits; the first is unused."""
     z, gates = keras.Input(input_shape, name="inputs"), gate_inputs(site_shapes)
     logits = tensor(list(gates.values()))
-    return KeptModel([z, gates], logits, name="value_network")
+    return Functional([z, gates], logits, name="value_network")
 
 
 def preprocess(inputs: Any, preprocessing: Preprocessing | None) -> Any:

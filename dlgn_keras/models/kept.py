@@ -104,6 +104,15 @@ class KeptModel(keras.Model):
             return super()._make_function(step_function, **options)
 
 
+@keras.saving.register_keras_serializable(package="dlgn_keras")
+class Functional(KeptModel):
+    """A network inside a model, or a view of one.
+
+    Keras files the weights of a nested model under the name of its class: this is the
+    name that its own functional models have, in every weight file there is.
+    """
+
+
 def keeping(step: Callable) -> Callable:
     """Return `step`, (state, data) -> (outputs, state), compiled by JAX.
 

@@ -23,7 +23,7 @@ from dlgn_keras.models.foreign.trunk import (
     value_answer,
 )
 from dlgn_keras.models.inputs import check_inputs, predict_arrays
-from dlgn_keras.models.kept import KeptModel
+from dlgn_keras.models.kept import Functional
 from dlgn_keras.tools.messages import check_choice
 
 
@@ -242,7 +242,7 @@ class DisentangledModel(BaseModel):
     def _preprocessing(self) -> keras.Model:
         start = self.source_graph.value_input
         x = self._parts.preprocessing.walk(self.input, 0, {start})[start]
-        return KeptModel(self.input, x)
+        return Functional(self.input, x)
 
     # -- weights and saving --------------------------------------------------
 
@@ -281,7 +281,7 @@ def _gating_network(parts: _Parts, x: Any) -> keras.Model:
         wanted = {step.inputs[0] for step in graph.sites()}
         found = trunk.walk(x, graph.value_input, wanted, answer)
         q = {step.name: found[step.inputs[0]] for step in graph.sites()}
-        return KeptModel(x, q, name="gating_network")
+        return Functional(x, q, name="gating_network")
 
 
 def _value_network(parts: _Parts, x: Any) -> keras.Model:
@@ -290,4 +290,4 @@ def _value_network(parts: _Parts, x: Any) -> keras.Model:
         z, gates = _inputs_like(graph, x), gate_inputs(dict(parts.sites))
         answer = value_answer(graph, gates)
         found = parts.value.walk(z, graph.value_input, {graph.output}, answer)
-        return KeptModel([z, gates], found[graph.output], name="value_network")
+        return Functional([z, gates], found[graph.output], name="value_network")
