@@ -95,6 +95,26 @@ class _Windows(keras.layers.Layer):
         }
 
 
+def _first_largest(places: Any) -> Any:
+    """Return 1 at the first largest entry of the last axis, 0 elsewhere.
+
+    Not by comparing with the maximum where XLA compiles: it may compute both anew,
+    each with its own rounding, and then no entry is equal. Not by argmax on
+    TensorFlow, which Keras makes of operations that ONNX lacks.
+    """
+    backend = keras.backend.backend()
+    if backend == "torch":  # whose top_k takes any of equals
+        largest = places == ops.max(places, axis=-1, keepdims=True)
+        hit = ops.cast(largest, places.dtype)
+        return hit * ops.cast(ops.cumsum(hit, axis=-1) == 1, places.dtype)
+    if backend == "jax":
+        at = ops.expand_dims(ops.argmax(places, axis=-1), -1)
+    else:
+        at = ops.top_k(places, 1)[1]
+    numbers = ops.arange(places.shape[-1], dtype="int32")
+    return ops.cast(ops.cast(at, "int32") == numbers, places.dtype)
+
+
 @keras.saving.register_keras_serializable(package="dlgn_keras")
 class SelectionGate(_Windows):
     """Compute selection gates: the entry of each window that a max pooling takes.
@@ -153,9 +173,7 @@ class SelectionGate(_Windows):
             return ops.ones_like(places)
         if mode == "soft":
             return ops.softmax(self.beta * places, axis=-1)
-        # Not by argmax, which Keras makes of operations that ONNX lacks.
-        hit = ops.cast(places == ops.max(places, axis=-1, keepdims=True), places.dtype)
-        hard = hit * ops.cast(ops.cumsum(hit, axis=-1) == 1, places.dtype)
+        hard = _first_largest(places)
         if mode == "hard":
             return hard
         soft = ops.softmax(self.beta * places, axis=-1)
