@@ -36,26 +36,32 @@ class KeptModel(keras.Model):
     """
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Do what `keras.Model.fit` does; the weights outlive an error."""
         with self._kept(x):
             return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Do what `keras.Model.evaluate` does; the weights outlive an error."""
         with self._kept(x):
             return super().evaluate(x, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Do what `keras.Model.predict` does; the weights outlive an error."""
         with self._kept(x):
             return super().predict(x, *args, **kwargs)
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Do what `keras.Model.train_on_batch` does; the weights outlive an error."""
         with self._kept(x):
             return super().train_on_batch(x, *args, **kwargs)
 
     def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Do what `keras.Model.test_on_batch` does; the weights outlive an error."""
         with self._kept(x):
             return super().test_on_batch(x, *args, **kwargs)
 
     def predict_on_batch(self, x: Any) -> Any:
+        """Do what `keras.Model.predict_on_batch` does; the weights outlive an error."""
         with self._kept(x):
             return super().predict_on_batch(x)
 

@@ -336,7 +336,7 @@ def test_the_page_prints_the_residual_and_what_it_means(tmp_path):
     for value, told in ((1.0, False), (1e4, True)):
         x = np.array([value, 6.0], "float32").reshape(1, 1, 2, 1)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore" if told else "error")
+            warnings.simplefilter("ignore" if told else "error", UserWarning)
             page = interpret.report(twin, x, tmp_path / "page.html", target=0)
         text = page.read_text("utf-8")
         assert "but for a residual of" in text

@@ -125,7 +125,9 @@ def test_a_damaged_result_is_refused_by_name(run, tmp_path):
     with pytest.raises(ValueError, match=r"result\.json is damaged"):
         fit(RECIPE, tmp_path, progress=False)
     (tmp_path / "result.json").write_text("[]")
-    with pytest.raises(ValueError, match="no result of this version"):
+    with pytest.raises(
+        ValueError, match=r"result\.json: it must be a dictionary.*\[\]"
+    ):
         fit(RECIPE, tmp_path, progress=False)
     with pytest.raises(FileNotFoundError, match="No finished run"):
         Result.load(tmp_path / "nowhere")
