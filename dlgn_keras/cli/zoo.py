@@ -137,7 +137,7 @@ def recipe_text(recipe: dict) -> str:
         "batch {batch_size}",
         "augmentation {augmentation}",
     )
-    parts = [own or skeleton]
+    parts: list[Any] = [own or skeleton]
     for pattern in patterns:
         with contextlib.suppress(KeyError):  # what the recipe does not say
             parts.append(pattern.format(**recipe))

@@ -248,10 +248,11 @@ def _flat_target(target: Any, number: int, shape: tuple) -> np.ndarray | None:
 
 def _total(contributions: Any) -> np.ndarray:
     """Return the sum over all entries of all inputs, (n,) float64."""
-    return sum(
+    parts = [
         part.reshape(len(part), -1).sum(axis=1, dtype="float64")
         for part in keras.tree.flatten(contributions)
-    )
+    ]
+    return np.sum(parts, axis=0)
 
 
 class _Passes:
@@ -314,6 +315,7 @@ def _explaining(net: Any) -> Callable[[Any, Any], dict[str, Any]]:
     each = keras.tree.map_structure
 
     def passes(z: Any, target: Any) -> dict[str, Any]:
+        gates: dict[str, Any] = {}
         if net.has_gating_network:
             z, gates = _value_inputs(net, z)
             logits, pull_back = vjp(lambda z: _logits(net, z, gates), z)

@@ -84,7 +84,7 @@ class Store:
         self._bytes = len(self._header) + 8 * shape[0] * shape[1]
         self._notes: dict[tuple[int, int], Note] = {}
         self._facts: dict[str, Any] = {"key": key, "shape": list(shape)}
-        self.tile_size = tile_size
+        self.tile_size: Any = tile_size
         if self._manifest.is_file():
             self._facts = self._known(tile_size)
             self.tile_size = self._facts["tile_size"]

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # .part-name.host-process-start-thread, or .old-name. ...
 LEFTOVER = re.compile(r"\.(part|old)-(.+)\.(\w+)-(\d+)-(\d+)-[0-9a-f]+")
@@ -68,7 +69,8 @@ def recover(parent: Path) -> None:
         hidden = [path for path in parent.glob(".*") if LEFTOVER.fullmatch(path.name)]
         # Of several old ones, the last that was moved away stood in the place.
         for path in sorted(hidden, key=_moved, reverse=True):
-            kind, name, host, process, start = LEFTOVER.fullmatch(path.name).groups()
+            found: Any = LEFTOVER.fullmatch(path.name)
+            kind, name, host, process, start = found.groups()
             abandoned = _abandoned(host, int(process), int(start), _moved(path))
             if kind == "old" and (abandoned or not (parent / name).exists()):
                 _settle(path, parent / name)
