@@ -40,6 +40,7 @@ EVERY = (
     "models/test_duals.py",
     "models/test_families.py",
     "models/test_keras_ways.py",
+    "models/test_kept.py",
     "models/test_linearity.py",
     "models/test_stage_fields.py",
     "models/test_theory.py",
@@ -61,6 +62,7 @@ ALONE = {
     "tensorflow": ("models/test_export.py", "models/test_onnx.py"),
     "jax": (
         "kernels/test_spread.py",
+        "models/test_jit_off.py",
         "models/test_onnx_on_jax.py",
         "training/test_cuda.py",
     ),
