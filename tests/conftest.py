@@ -61,18 +61,31 @@ def pytest_addoption(parser):
         default="0-1",
         help="of each test's cases, e.g. 0.5-1: the second half",
     )
+    parser.addoption(
+        "--undivided",
+        default="",
+        help="files whose cases are all run, whatever --part says",
+    )
 
 
 def pytest_collection_modifyitems(config, items):
     """Keep this run's part of the cases, drawn as if by lot, of each test at least one.
 
-    By lot, as cases that stand side by side may be of one family.
+    By lot, as cases that stand side by side may be of one family. A test marked
+    `only("jax")` runs whole on JAX, and nowhere else.
     """
     start, end = map(float, config.getoption("--part").split("-"))
-    tests = {}
+    undivided = tuple(filter(None, config.getoption("--undivided").split(",")))
+    backend = keras.backend.backend()
+    tests, kept = {}, set()
     for item in items:
+        only = item.get_closest_marker("only")
+        if only and backend not in only.args:
+            continue
+        if only or item.nodeid.startswith(undivided):
+            kept.add(id(item))
+            continue
         tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    kept = set()
     for name, cases in tests.items():
         drawn = np.random.default_rng(zlib.crc32(name.encode())).permutation(len(cases))
         first, last = (round(bound * len(cases)) for bound in (start, end))

@@ -40,7 +40,6 @@ EVERY = (
     "models/test_duals.py",
     "models/test_families.py",
     "models/test_keras_ways.py",
-    "models/test_kept.py",
     "models/test_linearity.py",
     "models/test_stage_fields.py",
     "models/test_theory.py",
@@ -59,14 +58,19 @@ EVERY = (
 )
 # What only some backends can do, or what was made for one: {backend: files}.
 ALONE = {
-    "tensorflow": ("models/test_export.py", "models/test_onnx.py"),
+    "tensorflow": (
+        "models/test_export.py",
+        "models/test_kept.py",
+        "models/test_onnx.py",
+    ),
     "jax": (
         "kernels/test_spread.py",
         "models/test_jit_off.py",
+        "models/test_kept.py",
         "models/test_onnx_on_jax.py",
         "training/test_cuda.py",
     ),
-    "torch": ("models/test_onnx.py",),
+    "torch": ("models/test_kept.py", "models/test_onnx.py"),
 }
 # Of the cases, by how soon a backend is done with one: JAX compiles eager calls too.
 SHARES = {"tensorflow": 1, "jax": 1, "torch": 4}
@@ -110,9 +114,11 @@ def jobs(backends, arguments):
     parts, start, whole = [], 0, sum(SHARES[backend] for backend in backends)
     for backend in backends:
         end = start + SHARES[backend]
-        files = under_tests((*EVERY, *ALONE.get(backend, ())))
+        own = under_tests(ALONE.get(backend, ()))
         part = f"--part={start / whole:.3f}-{end / whole:.3f}"
-        parts.append((backend, backend, [*files, part, *arguments]))
+        undivided = f"--undivided={','.join(own)}"
+        files = [*under_tests(EVERY), *own]
+        parts.append((backend, backend, [*files, part, undivided, *arguments]))
         start = end
     alone = {name for names in ALONE.values() for name in names}
     once = [path for paths in ONCE.values() for path in paths]

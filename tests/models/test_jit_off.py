@@ -8,9 +8,7 @@ import dlgn_keras as dk
 from dlgn_keras import kernels
 from dlgn_keras.training import Recipe, fit
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="jax.disable_jit() is JAX's"
-)
+pytestmark = pytest.mark.only("jax")  # jax.disable_jit() is its own
 X = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
 READERS = {
     "predict": lambda net: net.predict(X, verbose=0),
