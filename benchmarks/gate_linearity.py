@@ -148,6 +148,29 @@ def draw(rows):
     return figure
 
 
+def write(rows, train, test):
+    HERE.mkdir(exist_ok=True)
+    made = {"machine": machine.header(), "train": train, "test": test}
+    (HERE / "table.json").write_text(json.dumps({**made, "rows": rows}, indent=1))
+    head = ("preset", "site", "receptive field", "pixels averaged", "units", "AUC")
+    names = " ".join(dict.fromkeys(row["preset"] for row in rows))
+    command = f"python benchmarks/gate_linearity.py {names}"
+    lines = [
+        f"`{command} --train {train} --test {test}`: area under the ROC curve, median",
+        "(quartiles) over the units that are neither always on nor always off.",
+        "",
+        made["machine"],
+        "",
+    ]
+    lines += [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
+    for row in rows:
+        area = f"{row['median']:.3f} ({row['low']:.3f}-{row['high']:.3f})"
+        cells = (row["preset"], row["site"], row["field"], row["pool"], row["units"])
+        lines.append(f"| {' | '.join(map(str, cells))} | {area} |")
+    (HERE / "table.md").write_text("\n".join(lines) + "\n")
+    draw(rows).savefig(HERE / "figure.png", dpi=150)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("presets", nargs="*", default=PRESETS)
@@ -160,17 +183,7 @@ def main():
         data = dk.presets()[name].data
         dataset = dk.data.load(data, data_dir=given.data_dir)
         rows += measure(name, dataset, given.train, given.test)
-    HERE.mkdir(exist_ok=True)
-    made = {"machine": machine.header(), "train": given.train, "test": given.test}
-    (HERE / "table.json").write_text(json.dumps({**made, "rows": rows}, indent=1))
-    head = ("preset", "site", "receptive field", "pixels averaged", "units", "AUC")
-    lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
-    for row in rows:
-        area = f"{row['median']:.3f} ({row['low']:.3f}-{row['high']:.3f})"
-        cells = (row["preset"], row["site"], row["field"], row["pool"], row["units"])
-        lines.append(f"| {' | '.join(map(str, cells))} | {area} |")
-    (HERE / "table.md").write_text("\n".join(lines) + "\n")
-    draw(rows).savefig(HERE / "figure.png", dpi=150)
+    write(rows, given.train, given.test)
 
 
 if __name__ == "__main__":
