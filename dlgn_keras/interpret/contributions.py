@@ -332,15 +332,13 @@ def _explaining(net: Any) -> Callable[[Any, Any], dict[str, Any]]:
         )
         total = total / ops.maximum(ops.max(ops.abs(logits), axis=1), TINY)
         worst = ops.cast(ops.argmax(total), "int32")
-        one = lambda t: ops.take(t, ops.reshape(worst, (1,)), axis=0)  # noqa: E731
         here = ops.cast(ops.cumsum(ops.ones_like(total)), "int32") - 1 == worst
-        if net.has_gating_network:
-            gates = {site: one(gate) for site, gate in gates.items()}
-        else:
-            gates = _value_inputs(net, one(z))[1]
-        zeros = each(lambda part: ops.zeros_like(one(part)), z)
-        constant = _logits(net, zeros, gates)
-        constant = ops.sum(one(chosen) * constant, axis=1)
+        z, gates, chosen = each(
+            lambda t: ops.take(t, ops.reshape(worst, (1,)), axis=0), (z, gates, chosen)
+        )
+        if not net.has_gating_network:
+            z, gates = _value_inputs(net, z)
+        constant = _constant(net, z, gates, chosen)
         return {
             "logits": logits,
             "contributions": contributions,
@@ -356,10 +354,16 @@ def _constants(net: Any) -> Callable[[Any, Any], Any]:
 
     def passes(z: Any, target: Any) -> Any:
         z, gates = _value_inputs(net, z)
-        logits = _logits(net, keras.tree.map_structure(ops.zeros_like, z), gates)
-        return ops.sum(_one_hot(logits, target)[1] * logits, axis=1)
+        chosen = ops.one_hot(target, math.prod(net.output_shape[1:]), dtype="float32")
+        return _constant(net, z, gates, chosen)
 
     return passes
+
+
+def _constant(net: Any, z: Any, gates: dict[str, Any], chosen: Any) -> Any:
+    """Return the chosen logit of an input of zeros at these gates, (n,)."""
+    logits = _logits(net, keras.tree.map_structure(ops.zeros_like, z), gates)
+    return ops.sum(chosen * logits, axis=1)
 
 
 def _explaining_gates(net: Any) -> Callable[[Any, Any], dict[str, Any]]:
