@@ -72,17 +72,18 @@ def pytest_collection_modifyitems(config, items):
     """Keep this run's part of the cases, drawn as if by lot, of each test at least one.
 
     By lot, as cases that stand side by side may be of one family. A test marked
-    `only("jax")` runs whole on JAX, and nowhere else.
+    `only("jax")` runs whole on JAX, and nowhere else; one marked `once` runs whole in
+    the run of the last part.
     """
     start, end = map(float, config.getoption("--part").split("-"))
     undivided = tuple(filter(None, config.getoption("--undivided").split(",")))
     backend = keras.backend.backend()
     tests, kept = {}, set()
     for item in items:
-        only = item.get_closest_marker("only")
-        if only and backend not in only.args:
+        only, once = map(item.get_closest_marker, ("only", "once"))
+        if (only and backend not in only.args) or (once and end < 1):
             continue
-        if only or item.nodeid.startswith(undivided):
+        if only or once or item.nodeid.startswith(undivided):
             kept.add(id(item))
             continue
         tests.setdefault(item.nodeid.partition("[")[0], []).append(item)

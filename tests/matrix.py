@@ -30,21 +30,19 @@ KEEP_EVERY_PROGRAM = {
 }
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 # What is per backend: layers, models, contributions, gradients, features, training.
-# Each backend runs every test of these, and its part of every test's cases.
+# Each backend runs every test of these, and its part of every test's cases; a test
+# marked `once` runs on the last one.
 EVERY = (
     "interpret/test_contributions.py",
     "kernels/test_features.py",
     "kernels/test_ntk.py",
     "layers",
     "models/test_disentangle.py",
-    "models/test_duals.py",
     "models/test_families.py",
     "models/test_keras_ways.py",
-    "models/test_linearity.py",
     "models/test_stage_fields.py",
     "models/test_theory.py",
     "presets/test_load.py",
-    "presets/test_weights.py",
     "test_gates.py",
     "training/test_augmentation.py",
     "training/test_build.py",

@@ -62,8 +62,8 @@ def test_a_model_saved_under_one_backend_has_equal_logits_under_another(
 ):
     """Within 1e-5 of the logits' scale.
 
-    For every skeleton kind, of one family each; `-m slow` for all families of each,
-    whose logits test_families.py holds to NumPy.
+    Of each family, on kinds that hold every layer; `-m slow` for all families of each
+    kind. test_families.py holds their logits to NumPy on every backend.
     """
     folder, number = reports
     report = json.loads((folder / f"{writer}_under_{reader}.json").read_text())

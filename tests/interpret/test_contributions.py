@@ -121,6 +121,7 @@ def check_completeness(skeleton, family, gate, value_input, seed):
     assert distance(totals(found), expected) < 1e-4
 
 
+@pytest.mark.once
 @settings(max_examples=5, **RANDOM)
 @given(NETS)
 def test_completeness_holds_on_random_skeletons(net):
@@ -144,6 +145,7 @@ def test_an_explanation_follows_the_weights_as_they_change(rng):
     assert_close(totals(interpret.explain(net, x, target=1)), logits)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("family", "kind", "options"), MODELS)
 def test_contributions_are_those_of_the_transposed_pass_and_of_no_other(
     rng, family, kind, options
@@ -174,6 +176,7 @@ def test_contributions_are_those_of_the_transposed_pass_and_of_no_other(
     assert distance(found.contributions, walk.contributions(target)[0]) > 1e-3
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("family", "kind", "options"),
     [
@@ -199,6 +202,7 @@ def test_the_bias_is_the_logit_of_zero_at_the_same_gates(rng, family, kind, opti
         assert_close(tiny.value_forward(net, 0 * walk.inputs, walk.gates)[:, 1], bias)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ["fc", "resnet", tiny.MAX_POOL], ids=str)
 def test_a_dnn_without_bias_has_input_times_gradient(rng, kind):
     skeleton, shape = tiny.wider(kind) if isinstance(kind, str) else kind
@@ -211,6 +215,7 @@ def test_a_dnn_without_bias_has_input_times_gradient(rng, kind):
     assert np.abs(found.bias).max() < 1e-6 * np.abs(found.logits).max()
 
 
+@pytest.mark.once
 def test_contributions_of_a_biased_soft_dlgn_are_not_input_times_gradient(rng):
     net = tiny.build("dlgn", "fc")
     x = tiny.examples(rng, "fc")
@@ -231,6 +236,7 @@ def test_gradients_are_finite_differences(rng):
         np.testing.assert_allclose(found[:, k], expected, atol=2e-2)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_contributions_are_of_the_preprocessed_input(rng, family):
     make = dk.models.FAMILIES[family]
@@ -271,6 +277,7 @@ def test_a_gates_contribution_is_what_closing_it_takes_away(
             assert_close(found[site][(slice(None), *unit)], before - after)
 
 
+@pytest.mark.once
 def test_gate_contributions_of_a_chain_without_bias_add_up_at_every_site(rng):
     net = dk.DLGN(dk.skeletons.c4gap(3), (4, 4, 2), 3, value_input="ones")
     x = rng.normal(size=(3, 4, 4, 2))
@@ -279,6 +286,7 @@ def test_gate_contributions_of_a_chain_without_bias_add_up_at_every_site(rng):
         assert_close(values.reshape(3, -1).sum(1), logits)
 
 
+@pytest.mark.once
 def test_batches_change_nothing_and_the_value_input_is_named(rng):
     net = tiny.build("dlgn", "fc", value_input="ones")
     x = tiny.examples(rng, "fc", 5)
@@ -331,6 +339,7 @@ def test_what_rounding_leaves_over_is_measured_and_told(kind):
     assert "in 2 of 3 examples" in lines[0]
 
 
+@pytest.mark.once
 def test_an_entry_of_a_map_is_taken_apart(rng):
     model = foreign.segmentation()
     tiny.shake(model)
@@ -365,6 +374,7 @@ def test_an_entry_of_a_map_is_taken_apart(rng):
     interpret.plots.plot_contributions(x, found, ["a", "b", "c", "d"])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("target", [2, (1, 2), (6, 0, 0), (0, -1, 0), (0.5, 1, 1)])
 def test_a_target_that_is_no_entry_of_a_map_is_refused(target):
     twin = dk.disentangle(foreign.segmentation(), copy_weights=False)
@@ -372,6 +382,7 @@ def test_a_target_that_is_no_entry_of_a_map_is_refused(target):
         interpret.explain(twin, np.ones((2, 6, 6, 2)), target)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("target", "message"),
     [
@@ -392,6 +403,7 @@ def test_another_kind_of_model_is_refused():
         interpret.explain(object(), np.ones((1, 4)))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -434,6 +446,7 @@ def test_twins_of_keras_models_are_explained_and_a_flipped_one_otherwise(
     assert distance(interpret.explain(twin, x, 1).logits, found.logits) > 1e-4
 
 
+@pytest.mark.once
 def test_attributions_and_local_filters_take_twins_of_keras_models(rng):
     model = foreign.build("everything")
     twin = dk.disentangle(model)

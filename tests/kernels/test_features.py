@@ -66,6 +66,7 @@ def test_mean_over_all_signs_is_the_kernel(kind, rng):
     assert kind == "conv" or distance(mean, without) > 1e-3
 
 
+@pytest.mark.once
 def test_draws_stay_within_six_standard_errors_known_from_all_signs(rng):
     net = tiny.build("dlgn", SMALL["conv"], seed=1)
     x = tiny.examples(rng, SMALL["conv"], 3)
@@ -86,6 +87,7 @@ def test_draws_stay_within_six_standard_errors_known_from_all_signs(rng):
     assert (ratio < 2).all()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("weights", ["orthogonal", "gaussian", "signs"])
 @pytest.mark.parametrize("shape", [(2, 2, 2), (2, 3), (3, 1, 2, 7)])
 def test_weights_have_zero_mean_unit_variance_and_no_correlation(weights, shape, rng):
@@ -98,6 +100,7 @@ def test_weights_have_zero_mean_unit_variance_and_no_correlation(weights, shape,
     assert np.abs(drawn.T @ drawn / draws - np.eye(drawn.shape[1])).max() < bound
 
 
+@pytest.mark.once
 def test_orthogonal_heads_as_many_as_units_are_the_mean_over_last_layers(rng):
     heads = draw_kernel(rng, (5, 5), "orthogonal")
     np.testing.assert_allclose(heads @ heads.T, 5 * np.eye(5), atol=1e-12)
@@ -112,6 +115,7 @@ def test_seed_makes_the_same_features_of_any_examples():
     assert distance(kernels.path_features(net, x, 7, seed=4, heads=2), whole) > 1e-3
 
 
+@pytest.mark.once
 def test_features_leave_the_model_as_it_is():
     net = tiny.build("dnn", "fc_batch_norm")
     x = tiny.examples(np.random.default_rng(0), "fc_batch_norm", 2)
@@ -120,6 +124,7 @@ def test_features_leave_the_model_as_it_is():
     assert all(map(np.array_equal, before, net.get_weights()))
 
 
+@pytest.mark.once
 def test_features_of_a_deep_residual_net_stay_in_range():
     """Finite, and no trace a thousand times the mean: Markov allows it 1 in 1000."""
     block = Residual((Dense(64), Dense(64, gated=False)))
@@ -132,6 +137,7 @@ def test_features_of_a_deep_residual_net_stay_in_range():
     assert 1e-6 < np.sum(found**2) / 64 / np.trace(exact) < 1e3
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("options", "message"),
     [

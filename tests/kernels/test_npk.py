@@ -209,14 +209,14 @@ def test_permuted_gates_leave_the_fc_kernel_and_change_the_conv_kernel(rng):
         assert (found < 1e-11) == exact
 
 
-@pytest.mark.parametrize("kind", ["resnet", "vgg16", "gconv", "sequence", "vconv"])
+@pytest.mark.parametrize("kind", ["resnet", "vgg16", "sequence"])
 def test_gram_is_symmetric_positive_and_equal_for_every_block_size(kind, rng):
     net = tiny.build("dgn", kind)
     x = tiny.examples(rng, kind, 6)
     whole = kernels.npk(net, x)
     assert np.array_equal(whole, whole.T)
     assert np.linalg.eigvalsh(whole).min() > -1e-12 * np.trace(whole)
-    for batch_size in (1, 2, 4, 6):
+    for batch_size in (1, 4, 6):
         assert_close(kernels.npk(net, x, batch_size=batch_size), whole, EXACT)
         half = kernels.npk(net, x[:4], x[1:], batch_size=batch_size)
         assert_close(half, whole[:4, 1:], EXACT)

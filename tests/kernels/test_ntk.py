@@ -75,6 +75,7 @@ def test_full_kernel_adds_the_gating_networks_part_through_soft_gates_only(rng):
             assert np.linalg.eigvalsh(rest).min() > -1e-4 * scale
 
 
+@pytest.mark.once
 def test_full_kernel_of_a_dnn_is_its_value_kernel(rng):
     net = tiny.build("dnn", "gconv")
     x = tiny.examples(rng, "gconv", 3)
@@ -102,6 +103,7 @@ MEAN = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", MEAN)
 def test_mean_ntk_over_all_signs_is_the_constant_times_the_npk(kind, rng):
     """E[K_v] = (sum_l prod_{k != l} s_k^2) H; skips: sum_J n_J s^{2 (n_J - 1)} H_J."""
@@ -142,6 +144,7 @@ def test_mean_ntk_over_all_signs_is_the_constant_times_the_npk(kind, rng):
     assert distance(total / number, expected / constant(full)) > 1e-3
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -156,6 +159,7 @@ def test_bad_options_are_named(options, message):
         kernels.ntk(net, np.zeros((1, 4)), **options)
 
 
+@pytest.mark.once
 def test_memory_is_said_before_it_is_needed(monkeypatch):
     net = tiny.build("dlgn", "fc")
     x = np.zeros((5, 4), "float32")

@@ -210,6 +210,7 @@ def test_bad_arguments_are_told(kwargs, message):
         GatedConv2D(**{"filters": 2, "kernel_size": 3, **kwargs})
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("padding", ["valid", "circular"])
 def test_an_image_smaller_than_the_window_is_told(padding):
     layer = GatedConv2D(2, 3, padding=padding, data_format="channels_last")
@@ -219,6 +220,7 @@ def test_an_image_smaller_than_the_window_is_told(padding):
         GatedConv2D(2, 3)(ops.ones((1, 5, 1)))
 
 
+@pytest.mark.once
 def test_wrong_padding_would_be_seen(rng):
     """Broken twin: zeros in place of the wrapped image, one weight perturbed."""
     z = rng.normal(size=(1, 4, 4, 1)).astype("float32")

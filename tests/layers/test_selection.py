@@ -85,6 +85,7 @@ def test_hard_selection_by_itself_is_max_pooling_and_by_another_is_not(
             assert_close(to_numpy(pooling([x, gate(other)])), expected)
 
 
+@pytest.mark.once
 def test_the_image_may_come_channels_first(rng):
     x = rng.normal(size=(3, 5, 6, 2)).astype("float32")
     first = np.moveaxis(x, -1, 1)
@@ -97,6 +98,7 @@ def test_the_image_may_come_channels_first(rng):
         np.testing.assert_array_equal(moved, to_numpy(last))
 
 
+@pytest.mark.once
 def test_soft_selections_near_hard_ones_as_beta_grows(rng):
     x = ops.convert_to_tensor(rng.permutation(36).reshape(1, 6, 6, 1) / 36)
     hard = to_numpy(SelectionGate(3, mode="hard", **LAST)(x))

@@ -47,6 +47,7 @@ def before_each_site(model, x):
     return {k: np.asarray(v) for k, v in view.predict(x, verbose=0).items()}
 
 
+@pytest.mark.once
 def test_gates_are_those_of_the_original_activations(rng):
     model = foreign.build("everything")
     x = foreign.examples(rng, model)
@@ -103,6 +104,7 @@ def test_contributions_and_bias_make_the_logit_and_the_map_is_affine(name, rng):
     assert_close(only.contributions.sum() + only.bias[0], logits[0, 2])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ["resnet", "gconv"])
 def test_a_dnn_read_as_a_functional_model_has_the_dual_it_has_by_its_skeleton(
     kind, rng
@@ -120,6 +122,7 @@ def test_a_dnn_read_as_a_functional_model_has_the_dual_it_has_by_its_skeleton(
     assert_close(other.bias, one.bias)
 
 
+@pytest.mark.once
 def test_a_loaded_model_may_have_the_names_that_keras_gives_first():
     """As in a new process: its own operations are "multiply" and "add" already."""
     keras.utils.clear_session()
@@ -130,6 +133,7 @@ def test_a_loaded_model_may_have_the_names_that_keras_gives_first():
     assert twin.output_shape == model.output_shape
 
 
+@pytest.mark.once
 def test_a_dlgn_twin_is_linear_in_its_gating_network_and_says_what_it_averages(rng):
     model = foreign.build("everything")
     with pytest.warns(UserWarning, match="average pooling there, in pool, global"):
@@ -186,6 +190,7 @@ def test_a_twin_is_fine_tuned_and_frozen_gates_stay(gate, rng):
         np.testing.assert_array_equal(now, gates[site])
 
 
+@pytest.mark.once
 def test_what_was_frozen_or_called_in_inference_mode_is_so_in_both_networks():
     model = foreign.build("hub")
     model.get_layer("backbone").trainable = False
@@ -212,6 +217,7 @@ def test_a_saved_twin_is_the_same_again(name, rng, tmp_path):
     np.testing.assert_array_equal(tiny.forward(again, x), tiny.forward(twin, x))
 
 
+@pytest.mark.once
 def test_weights_are_copies_or_drawn_afresh(rng):
     model = foreign.build("shared")
     fresh = dk.disentangle(model, copy_weights=False)
@@ -236,6 +242,7 @@ def unknown_sizes():
     return keras.Model(inputs, layers.Dense(2)(x))
 
 
+@pytest.mark.once
 def test_a_model_of_any_size_is_given_one(rng):
     model = unknown_sizes()
     tiny.shake(model)
@@ -248,6 +255,7 @@ def test_a_model_of_any_size_is_given_one(rng):
     assert_close(tiny.forward(twin, x), tiny.forward(model, x))
 
 
+@pytest.mark.once
 def test_every_spelling_of_a_relu_is_read(rng):
     inputs = keras.Input((4,))
     x = layers.Dense(5, activation=layers.LeakyReLU(0.2))(inputs)

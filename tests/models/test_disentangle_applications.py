@@ -10,35 +10,67 @@ import keras
 import numpy as np
 import pytest
 import tiny
+from keras import layers
 
 import dlgn_keras as dk
 
 if keras.backend.backend() != "torch":
     pytestmark = pytest.mark.slow
 
+LAST = {"data_format": "channels_last"}
 RELATIVE = 1e-4  # what an exact dual is promised within, a hundred layers deep
 # name -> (options, gates in the network, max poolings among them)
 MODELS = {
+    "resnet_v2": ({}, 9, 2),
     "VGG16": ({}, 20, 5),
     "ResNet50": ({}, 50, 1),
     "ResNet50V2": ({}, 53, 4),
     "MobileNetV2": ({"alpha": 0.35}, 70, 0),
 }
-# A ReLU after the sum has cheaper cases in test_disentangle.py: `hub` and "resnet".
-SLOW = ("ResNet50",)
+# A ReLU after the sum has cheaper cases in test_disentangle.py: `hub` and "resnet";
+# one before the convolutions has `resnet_v2` here.
+SLOW = ("ResNet50", "ResNet50V2")
 MARKED = [
     pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
     for name in MODELS
 ]
 
 
+def resnet_v2(input_shape, classes):
+    """ResNet50V2 in small: two of its blocks, the second with a stride."""
+
+    def normal(x):
+        return layers.Activation("relu")(layers.BatchNormalization(epsilon=1e-5)(x))
+
+    def convolve(x, filters, size=1, strides=1):
+        x = layers.ZeroPadding2D(size // 2, **LAST)(x)
+        return layers.Conv2D(filters, size, strides, **LAST)(x)
+
+    inputs = keras.Input(input_shape)
+    x = layers.ZeroPadding2D(1, **LAST)(convolve(inputs, 4, 7, 2))
+    x = layers.MaxPooling2D(3, 2, **LAST)(x)
+    for strides in (1, 2):
+        y = normal(x)
+        first = strides == 1
+        x = convolve(y, 8) if first else layers.MaxPooling2D(1, strides, **LAST)(x)
+        y = normal(convolve(y, 4))
+        y = normal(convolve(y, 4, 3, strides))
+        x = layers.Add()([x, convolve(y, 8)])
+    x = layers.GlobalAveragePooling2D(**LAST)(normal(x))
+    outputs = layers.Dense(classes, activation="softmax")(x)
+    return keras.Model(inputs, outputs, name="resnet_v2")
+
+
 @pytest.fixture(scope="module", params=MARKED)
 def case(request):
     """(name, model, its dual, inputs, logits by Keras alone), statistics calibrated."""
     options = MODELS[request.param][0]
-    model = getattr(keras.applications, request.param)(
-        weights=None, input_shape=foreign.image(48, 3), classes=7, **options
-    )
+    if request.param == "resnet_v2":
+        model = resnet_v2((48, 48, 3), 7)
+    else:
+        model = getattr(keras.applications, request.param)(
+            weights=None, input_shape=foreign.image(48, 3), classes=7, **options
+        )
     rng = np.random.default_rng(request.config.seed)
     x = rng.uniform(-50, 50, size=(3, *model.input_shape[1:])).astype("float32")
     calibrate(model, x)

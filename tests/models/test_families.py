@@ -31,6 +31,7 @@ def cases():
                 yield family, kind, {"gate": mode, "value_input": value_input}
 
 
+@pytest.mark.once
 def test_recipes_know_each_family_and_whether_it_has_a_gating_network():
     found = {name: made.has_gating_network for name, made in dk.models.FAMILIES.items()}
     assert found == recipe.FAMILIES
@@ -107,6 +108,7 @@ def test_what_a_model_says_about_an_input_is_what_numpy_finds(family, kind, rng)
         assert_close(predicted, relu)
 
 
+@pytest.mark.once
 def test_a_dnn_may_pool_by_maximum_and_its_gates_then_select(rng):
     net = tiny.build("dnn", tiny.MAX_POOL)
     x = tiny.examples(rng, tiny.MAX_POOL)
@@ -116,6 +118,7 @@ def test_a_dnn_may_pool_by_maximum_and_its_gates_then_select(rng):
     assert_close(oracle.value_logits(net, x, net.gates(x)), predicted)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_preprocessing_by_channel_runs_along_the_last_axis(family, rng):
     """Also where Keras is set to channels first, and image sizes equal channels."""
@@ -130,6 +133,7 @@ def test_preprocessing_by_channel_runs_along_the_last_axis(family, rng):
     assert_close(net.value_inputs(x), by_hand)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_a_residual_model_is_made_as_often_as_one_likes(family):
     """Keras numbers what has no name: its second "add" must not meet our "add_1"."""
@@ -145,6 +149,7 @@ def test_a_residual_model_is_made_as_often_as_one_likes(family):
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("network", ["value", "gating"])
 def test_a_perturbed_weight_would_be_seen(network, rng):
     """Broken twin: the comparison with NumPy fails when one weight is off."""

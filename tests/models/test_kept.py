@@ -130,7 +130,7 @@ def test_fit_stops_at_a_state_between_two_steps():
     net.fit(X, Y, shuffle=False, callbacks=[Note()], **QUIET)
     states.insert(0, start)
     reached = set()
-    for line in range(5, 400, 7):
+    for line in range(5, 400, 19):
         net.set_weights(start)
         net.compile(keras.optimizers.Adam(), net.loss)
         if not interrupted(lambda: CALLS["fit"](net), line):

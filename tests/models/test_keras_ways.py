@@ -88,6 +88,7 @@ def kernels(net):
     }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_a_seed_gives_the_same_weights_and_every_layer_its_own(family):
     skeleton = dk.skeletons.fc(4, 6)
@@ -106,6 +107,7 @@ def test_a_seed_gives_the_same_weights_and_every_layer_its_own(family):
         assert not any(np.allclose(kernel / np.abs(kernel).max(), k) for k in scaled)
 
 
+@pytest.mark.once
 def test_initial_weights_have_the_variance_asked_for():
     """He for what is followed by a ReLU or a gate, LeCun for a linear chain."""
     net = dk.DLGN(dk.skeletons.fc(2, 400), (300,), 10, seed=0)
@@ -129,6 +131,7 @@ def test_weights_alone_and_clones_carry_over(family, rng, tmp_path):
     np.testing.assert_array_equal(tiny.forward(twin, x), tiny.forward(net, x))
 
 
+@pytest.mark.once
 def test_a_model_with_every_argument_of_its_own_survives_saving(rng, tmp_path):
     net = tiny.build(
         "dlgn",

@@ -60,6 +60,7 @@ def test_models_are_the_sum_over_paths_and_the_kernel_their_overlap(field, famil
     assert_close(single, gram)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("field", tiny.FIELDS)
 def test_a_model_that_ignores_the_field_is_seen(field, rng):
     """Broken twin: the same weights where shapes allow it, the field left out."""
@@ -71,6 +72,7 @@ def test_a_model_that_ignores_the_field_is_seen(field, rng):
     assert distance(kernels.npk(twin, x), gram) > 1e-3
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("field", tiny.FIELDS)
 def test_random_features_estimate_the_kernel(field, rng):
     net = build("dgn", field)
@@ -95,6 +97,7 @@ def test_models_train_save_and_load(field, family, rng, tmp_path):
     assert_close(tiny.forward(again, x), tiny.forward(net, x))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("field", ["dilation", "groups", "groups_flat"])
 def test_json_holds_the_field_only_where_it_is_set(field):
     skeleton, _ = tiny.FIELDS[field]
@@ -109,6 +112,7 @@ def test_json_holds_the_field_only_where_it_is_set(field):
         assert Skeleton.from_config({"stages": [conv, {"kind": "flatten"}]}) == plain
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -148,6 +152,7 @@ def test_bad_values_are_named(make, message):
         make()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_gates_of_a_max_pool_select_the_largest_pre_activation(family, rng):
     net = build(family, "max_pool")
@@ -161,6 +166,7 @@ def test_gates_of_a_max_pool_select_the_largest_pre_activation(family, rng):
     assert gates["max_pool_1"].shape == (3, 2, 2, 2, 4)
 
 
+@pytest.mark.once
 def test_another_selection_is_seen(rng):
     """Broken twin: the last entry of each window in place of the largest one."""
     net = build("dgn", "max_pool", gate="hard")
@@ -172,6 +178,7 @@ def test_another_selection_is_seen(rng):
     assert distance(tiny.value_forward(net, net.value_inputs(x), wrong), logits) > 1e-3
 
 
+@pytest.mark.once
 def test_the_dual_of_a_network_with_max_pools_is_exact(rng):
     dnn = build("dnn", "max_pool")
     x = tiny.examples(rng, tiny.FIELDS["max_pool"], 4)
@@ -186,6 +193,7 @@ def test_the_dual_of_a_network_with_max_pools_is_exact(rng):
     assert again.sites == twin.sites
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_without_its_selections_a_logit_loses_what_they_contribute(family, rng):
     net = build(family, "max_pool_of_equals")
@@ -198,6 +206,7 @@ def test_without_its_selections_a_logit_loses_what_they_contribute(family, rng):
     assert_close(found.reshape(3, -1).sum(1), lost[:, 1])
 
 
+@pytest.mark.once
 def test_a_max_pool_has_no_filter_of_its_own():
     net = build("dlgn", "max_pool_of_equals")
     assert list(dk.interpret.all_gate_filters(net)) == ["conv_2"]

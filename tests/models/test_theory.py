@@ -40,6 +40,7 @@ def test_the_logits_are_the_sum_over_all_paths_of_npf_times_npv(family, kind, rn
         assert_close(by_loops, by_paths, "float64")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("mode", ["hard", "soft"])
 @pytest.mark.parametrize("kind", ["fc", "vgg16", "dense_residual"])
 def test_features_and_values_meet_path_by_path_and_a_broken_one_is_seen(
@@ -65,6 +66,7 @@ def test_features_and_values_meet_path_by_path_and_a_broken_one_is_seen(
         assert_close(logits, paths.output(network, x[0], wrong))
 
 
+@pytest.mark.once
 def test_an_fc_net_has_d_in_times_width_to_the_sites_paths():
     """MNIST, width 128, five sites: 2.7e13 paths to a class, and a guard."""
     net = dk.DLGN(dk.skeletons.fc(), (28, 28, 1), 10)
@@ -90,6 +92,7 @@ def test_a_relu_dnn_is_the_hard_gated_dgn_with_its_own_weights(kind, rng):
     assert_close(logits[0], paths.output(oracle.stages(dual), x[0], one))
 
 
+@pytest.mark.once
 def test_dgn_and_dlgn_differ_by_the_relu_of_the_gating_network_alone(rng):
     """One set of weights: the same first site, other pre-activations behind it."""
     nets = {f: tiny.build(f, "fc", gate="hard") for f in ("dgn", "dlgn")}

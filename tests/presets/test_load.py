@@ -41,6 +41,7 @@ def test_goldens_hold_and_notice_one_changed_weight(family, originals):
     assert golden_error(net, golden) > 1e-3
 
 
+@pytest.mark.once
 def test_verify_notices_goldens_that_do_not_belong(preset, originals):
     from dlgn_keras.presets.files import read_metadata, seal
 
@@ -51,6 +52,7 @@ def test_verify_notices_goldens_that_do_not_belong(preset, originals):
         verify(preset)
 
 
+@pytest.mark.once
 def test_verify_notices_another_number_of_parameters(preset):
     from dlgn_keras.presets.files import read_metadata, seal
 
@@ -59,6 +61,7 @@ def test_verify_notices_another_number_of_parameters(preset):
         verify(preset)
 
 
+@pytest.mark.once
 def test_a_family_asked_for_by_class_must_be_the_presets(originals):
     assert isinstance(dk.DGN.from_preset(originals["dgn"]), dk.DGN)
     assert isinstance(dk.GatedModel.from_preset(originals["dgn"]), dk.DGN)
@@ -66,6 +69,7 @@ def test_a_family_asked_for_by_class_must_be_the_presets(originals):
         dk.DNN.from_preset(originals["dgn"])
 
 
+@pytest.mark.once
 def test_without_weights_the_model_is_as_its_seed_makes_it(tmp_path):
     net = tiny.build("dlgn", "fc", seed=4)
     start = numbers(net.network_layers("value"))
@@ -78,6 +82,7 @@ def test_without_weights_the_model_is_as_its_seed_makes_it(tmp_path):
     assert not np.array_equal(trained["dense_1/0"], fresh["dense_1/0"])
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 @pytest.mark.parametrize("kind", ["fc_batch_norm", "resnet"])
 def test_a_new_head_keeps_every_other_weight(family, kind, tmp_path):
@@ -93,6 +98,7 @@ def test_a_new_head_keeps_every_other_weight(family, kind, tmp_path):
                 np.testing.assert_array_equal(ours[name], theirs[name])
 
 
+@pytest.mark.once
 def test_as_many_classes_as_before_keep_the_head_too(originals):
     net = from_preset(originals["dlgn"], num_classes=tiny.CLASSES)
     assert golden_error(net, read_golden(originals["dlgn"] / "golden.npz")) < 1e-6
@@ -120,6 +126,7 @@ def test_fine_tuning_moves_the_gates_only_if_they_are_not_frozen(
     assert not np.array_equal(before["dense_1/0"], after["dense_1/0"])
 
 
+@pytest.mark.once
 def test_a_preset_trained_with_frozen_gates_comes_back_frozen(tmp_path):
     net = tiny.build("dgn", "fc_batch_norm", gate="hard")
     net.gating_network.trainable = False
@@ -131,11 +138,13 @@ def test_a_preset_trained_with_frozen_gates_comes_back_frozen(tmp_path):
     assert len(thawed.trainable_variables) > len(net.trainable_variables)
 
 
+@pytest.mark.once
 def test_a_dnn_has_no_gates_to_freeze(originals):
     with pytest.raises(ValueError, match="`freeze_gates` needs a DGN or a DLGN"):
         from_preset(originals["dnn"], freeze_gates=True)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("number", [0, -1, 2.5, "3", True])
 def test_a_number_of_classes_that_is_none_is_refused(number, originals):
     with pytest.raises(ValueError, match="`num_classes` must be a whole number"):
@@ -173,6 +182,7 @@ def test_raw_inputs_in_range_are_not_warned_of(originals):
     assert 1 < x.max() <= 255
 
 
+@pytest.mark.once
 def test_an_unfinished_folder_is_never_left(tmp_path):
     net = tiny.build("dlgn", "fc")
     net.variables[0].assign(np.full(net.variables[0].shape, 1e6))
@@ -181,6 +191,7 @@ def test_an_unfinished_folder_is_never_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.once
 def test_nothing_but_a_preset_is_ever_replaced(tmp_path):
     net = tiny.build("dlgn", "fc")
     folder = net.save_to_preset(tmp_path / "mine")
@@ -197,11 +208,13 @@ def test_nothing_but_a_preset_is_ever_replaced(tmp_path):
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 
 
+@pytest.mark.once
 def test_only_our_models_are_saved(tmp_path):
     with pytest.raises(ValueError, match=r"`net` must be a .*Received: Sequential"):
         save_to_preset(keras.Sequential([keras.layers.Dense(1)]), tmp_path / "mine")
 
 
+@pytest.mark.once
 def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match="`folder` must lie where one can write"):

@@ -55,6 +55,7 @@ def test_every_image_moves_its_own_way_by_whole_pixels(name, rng):
     assert mirrored == ({False, True} if "flip" in name else {False})
 
 
+@pytest.mark.once
 def test_the_finder_of_moves_can_fail(rng):
     x = images(rng, 1)[0]
     result = moved(x, 1, 1)
@@ -64,6 +65,7 @@ def test_the_finder_of_moves_can_fail(rng):
     assert find_move(x, moved(x, 4, 0)) is None
 
 
+@pytest.mark.once
 def test_all_moves_are_equally_likely(rng):
     number, cells = 3500, 35
     position = np.zeros((number, *SHAPE), "float32")
@@ -76,6 +78,7 @@ def test_all_moves_are_equally_likely(rng):
     assert chi_square < 34 + 6 * np.sqrt(2 * 34)  # six deviations above its mean
 
 
+@pytest.mark.once
 def test_half_of_the_images_are_mirrored(rng):
     x = images(rng, 400)
     result = augmented(make_augmentation("flip", SHAPE, seed=1), x)
@@ -106,6 +109,7 @@ def test_raw_values_stay_exact_under_mixed_precision(rng):
     assert None not in [find_move(a, b) for a, b in zip(x, result, strict=True)]
 
 
+@pytest.mark.once
 def test_cifars_images_move_by_four_pixels_and_digits_by_one():
     shifts = [
         make_augmentation("shift", shape, 0)[0].most
@@ -120,6 +124,7 @@ def test_the_layer_survives_its_config():
     assert (again.most, again.seed) == ((2, 3), 4)
 
 
+@pytest.mark.once
 def test_vectors_cannot_be_augmented():
     with pytest.raises(ValueError, match="`augmentation` needs images"):
         make_augmentation("flip", (20,), 0)

@@ -67,6 +67,7 @@ def test_joint_training_moves_both_networks_with_their_averages():
     assert moved(before, after) == set(before)
 
 
+@pytest.mark.once
 def test_di_starts_from_the_value_networks_own_start_and_ii_does_not():
     for regime, alike in (("frnpf_di", True), ("frnpf_ii", False)):
         net = build_model(recipe(regime=regime), digits())
@@ -75,6 +76,7 @@ def test_di_starts_from_the_value_networks_own_start_and_ii_does_not():
         assert equal(network(net, "value"), network(joint, "value"))
 
 
+@pytest.mark.once
 def test_flnpf_copies_the_trained_dnn_batch_norm_and_all(trained):
     net = build_model(recipe(regime="flnpf", gates_from=str(trained)), digits())
     dnn = load_trained(str(trained))
@@ -87,6 +89,7 @@ def test_flnpf_copies_the_trained_dnn_batch_norm_and_all(trained):
     assert not equal(network(net, "value"), network(dnn, "value"))
 
 
+@pytest.mark.once
 def test_flnpf_copies_the_gating_network_of_a_trained_pair(tmp_path):
     fit(recipe(), tmp_path, dataset=digits(), progress=False)
     net = build_model(recipe(regime="flnpf", gates_from=str(tmp_path)), digits())
@@ -95,6 +98,7 @@ def test_flnpf_copies_the_gating_network_of_a_trained_pair(tmp_path):
     assert not equal(network(net, "gating"), network(pair, "value"))
 
 
+@pytest.mark.once
 def test_every_argument_of_the_recipe_reaches_the_model():
     net = build_model(
         recipe(
@@ -124,6 +128,7 @@ def test_every_argument_of_the_recipe_reaches_the_model():
     assert net.preprocessing == digits().preprocessing
 
 
+@pytest.mark.once
 def test_a_source_that_is_none_is_refused_in_one_line(tmp_path):
     with pytest.raises(FileNotFoundError, match="No saved model"):
         load_trained(str(tmp_path))
@@ -140,6 +145,7 @@ def test_a_source_that_is_none_is_refused_in_one_line(tmp_path):
         load_trained(str(torn))
 
 
+@pytest.mark.once
 def test_gates_of_another_architecture_are_refused(tmp_path):
     other = recipe(family="dnn", skeleton=dk.skeletons.fc(2, 5, batch_norm=True))
     fit(other, tmp_path, dataset=digits(), progress=False)

@@ -66,6 +66,7 @@ def test_accuracies_are_those_of_the_weights_after_the_epoch(run, part):
     net.set_weights(last)
 
 
+@pytest.mark.once
 def test_last_and_best_are_the_histories_last_and_first_highest(run):
     _, result, _ = run
     tests = [row["test_accuracy"] for row in result.history]
@@ -88,6 +89,7 @@ def test_the_result_tells_how_to_make_it_again(run):
     assert [result.data[k] for k in ("train", "validation", "test")] == [80, 20, 33]
 
 
+@pytest.mark.once
 def test_a_finished_run_is_read_back_and_not_trained_again(run):
     folder, result, _ = run
     never = Weights()
@@ -101,6 +103,7 @@ def test_a_finished_run_is_read_back_and_not_trained_again(run):
     assert Result.load(folder) == result
 
 
+@pytest.mark.once
 def test_a_folder_of_another_recipe_is_refused_by_what_differs(run):
     folder, _, _ = run
     with pytest.raises(ValueError, match=r"beta=4\.0 there, 5\.0 here"):
@@ -109,6 +112,7 @@ def test_a_folder_of_another_recipe_is_refused_by_what_differs(run):
         fit(RECIPE.replace(skeleton="fc:depth=2,width=8"), folder, progress=False)
 
 
+@pytest.mark.once
 def test_a_folder_of_a_run_on_other_data_is_refused(run):
     folder, _, _ = run
     other = dataclasses.replace(digits(20), x_test=digits(20).x_test[::-1].copy())
@@ -116,6 +120,7 @@ def test_a_folder_of_a_run_on_other_data_is_refused(run):
         fit(RECIPE, folder, dataset=other, progress=False)
 
 
+@pytest.mark.once
 def test_a_damaged_result_is_refused_by_name(run, tmp_path):
     folder, _, _ = run
     for name in ("recipe.json", "result.json", "model.keras"):
@@ -150,6 +155,7 @@ def test_the_test_part_touches_no_weight():
     assert not all(np.array_equal(a, b) for a, b in zip(ours, changed, strict=True))
 
 
+@pytest.mark.once
 def test_the_recipe_says_how_much_data_there_is():
     few = load_data(RECIPE.replace(num_train=60, num_test=20, validation=0.25))
     sizes = [len(y) for y in (few.y_train, few.y_validation, few.y_test)]
@@ -185,6 +191,7 @@ def test_auto_precision_is_low_on_accelerators_alone(accelerated, monkeypatch):
     assert result.environment["precision"].endswith(compute)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("device", "accelerated"),
     [
@@ -246,6 +253,7 @@ def test_a_last_step_that_spoils_the_weights_is_found_too():
         fit(wild, dataset=digits(), progress=False)
 
 
+@pytest.mark.once
 def test_a_run_stopped_between_model_and_result_is_finished_and_not_trained_again(
     run, tmp_path, monkeypatch
 ):
@@ -268,6 +276,7 @@ def test_a_run_stopped_between_model_and_result_is_finished_and_not_trained_agai
     assert ended.test_accuracy == result.test_accuracy
 
 
+@pytest.mark.once
 def test_a_folder_one_cannot_write_in_is_refused_before_training(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
@@ -276,6 +285,7 @@ def test_a_folder_one_cannot_write_in_is_refused_before_training(tmp_path):
             fit(RECIPE, out, progress=False)
 
 
+@pytest.mark.once
 def test_progress_is_told_on_stderr_and_nowhere_if_not_asked(capfd):
     fit(RECIPE.replace(epochs=2), dataset=digits(), progress=True)
     told = capfd.readouterr()
@@ -300,6 +310,7 @@ def test_evaluate_is_accuracy_and_cross_entropy(run):
     assert figures["loss"] == pytest.approx(float(loss), rel=1e-4)
 
 
+@pytest.mark.once
 def test_tensorboard_logs_are_written_when_asked(tmp_path):
     fit(
         RECIPE.replace(epochs=1), tmp_path, dataset=digits(), progress=False,

@@ -34,6 +34,7 @@ def test_runs_side_by_side_are_the_runs_one_by_one():
     assert distance(together[1], alone[0]) > 1e-2
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("recipes", "message"),
     [

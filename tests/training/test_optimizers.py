@@ -22,6 +22,7 @@ def rate_at(schedule, step):
     return float(ops.convert_to_numpy(schedule(step)))
 
 
+@pytest.mark.once
 def test_one_cycle_rises_in_a_line_and_falls_along_a_cosine():
     recipe = Recipe(schedule="one_cycle", learning_rate=0.5, warmup=0.2)
     schedule = make_schedule(recipe, 100)
@@ -36,12 +37,14 @@ def test_one_cycle_rises_in_a_line_and_falls_along_a_cosine():
     )
 
 
+@pytest.mark.once
 def test_cosine_falls_from_the_first_step_to_zero():
     schedule = make_schedule(Recipe(schedule="cosine", learning_rate=0.5), 100)
     for step, rate in {0: 0.5, 50: 0.25, 100: 0.0}.items():
         assert rate_at(schedule, step) == pytest.approx(rate, abs=1e-6)
 
 
+@pytest.mark.once
 def test_piecewise_has_published_numbers_of_steps_at_each_rate():
     recipe = Recipe(schedule="piecewise", boundaries=(400, 900), rates=(0.01, 0.1, 0.5))
     schedule = make_schedule(recipe, 1000)
@@ -78,6 +81,7 @@ def test_weight_decay_shrinks_kernels_and_leaves_biases_and_norms(optimizer):
         assert_close(ops.convert_to_numpy(variable), np.full(variable.shape, left))
 
 
+@pytest.mark.once
 def test_an_l2_penalty_under_momentum_decays_like_a_tenfold_decoupled_one():
     rate, momentum, penalty = 0.1, 0.9, 1e-3
     weight, velocity, weights = 1.0, 0.0, []
@@ -123,6 +127,7 @@ def test_the_loss_is_keras_own_on_one_hot_labels(smoothing, rng):
     assert abs(float(other) - float(theirs)) > 1e-3
 
 
+@pytest.mark.once
 def test_smoothing_is_cross_entropy_against_a_mixture_with_the_uniform(rng):
     logits = rng.normal(size=(5, 3)).astype("float32")
     labels = np.array([0, 2, 1, 1, 0], "int32")
@@ -142,6 +147,7 @@ def test_examples_of_weight_zero_do_not_count(smoothing, rng):
     assert_close(float(loss(labels, logits, sample_weight=weights)), float(part))
 
 
+@pytest.mark.once
 def test_the_smoothed_loss_survives_its_config():
     loss = SmoothedCrossentropy(4, 0.2)
     again = keras.losses.deserialize(keras.losses.serialize(loss))
