@@ -5,18 +5,27 @@ from typing import Any
 from dlgn_keras.models.base import BaseModel
 
 
-def _explain(net: BaseModel, x: Any, target: Any = None, batch_size: int = 32) -> Any:
-    """Return `dk.interpret.explain(net, x, target)`: logits taken apart, exactly.
+def _explain(
+    net: BaseModel,
+    x: Any,
+    target: Any = None,
+    at: str = "input",
+    against: Any = None,
+    batch_size: int = 32,
+) -> Any:
+    """Return `dk.interpret.explain(net, x, ...)`: logits taken apart, exactly.
 
     Args:
         x: raw inputs (n, *input_shape).
         target: class to explain, one for all or one per example; the predicted
             class if None. Of a map, an entry such as (row, column, channel).
+        at: "input", a site of `net.sites`, or "auto".
+        against: class whose logit is subtracted, or "next" for the runner-up.
         batch_size: number of examples explained at a time.
     """
     from dlgn_keras.interpret import explain
 
-    return explain(net, x, target, batch_size)
+    return explain(net, x, target, at, against, batch_size)
 
 
 _explain.__name__, _explain.__qualname__ = "explain", "BaseModel.explain"

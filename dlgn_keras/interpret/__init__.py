@@ -1,11 +1,8 @@
 """Exact interpretation of networks: contributions, paths, filters, hyperplanes."""
 
 from dlgn_keras.interpret import attributions, faithfulness, plots
-from dlgn_keras.interpret.contributions import (
-    Explanation,
-    explain,
-    gate_contributions,
-)
+from dlgn_keras.interpret.contributions import explain, gate_contributions
+from dlgn_keras.interpret.explanation import Explanation
 from dlgn_keras.interpret.faithfulness import Faithfulness, Interval
 from dlgn_keras.interpret.filters import (
     GateFilters,

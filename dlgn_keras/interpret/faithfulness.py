@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlgn_keras.interpret.attributions import METHODS, Attribution, baseline
-from dlgn_keras.interpret.contributions import Model, check_net
+from dlgn_keras.interpret.passes import Model, check_net
 from dlgn_keras.models import GatedModel, predict_arrays
 from dlgn_keras.skeletons import Flatten, walk
 from dlgn_keras.tools.messages import check_choice, check_count

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlgn_keras.autodiff import vector_jacobian
-from dlgn_keras.interpret.contributions import Model, check_net
+from dlgn_keras.interpret.passes import Model, check_net
 from dlgn_keras.models import KeptModel
 from dlgn_keras.tools.messages import check_choice
 

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dlgn_keras.interpret.contributions import check_target
 from dlgn_keras.interpret.local import one_example
 from dlgn_keras.interpret.nodes import Node, check_model, index_of
 from dlgn_keras.interpret.path_tables import (
@@ -22,6 +21,7 @@ from dlgn_keras.interpret.path_tables import (
     sums,
     taps,
 )
+from dlgn_keras.interpret.targets import check_target
 from dlgn_keras.models import GatedModel
 from dlgn_keras.skeletons import Conv, Dense
 from dlgn_keras.tools.messages import check_choice, check_count

@@ -25,6 +25,7 @@ from dlgn_keras.paths.features import (
     npk,
     npv,
     output,
+    terms,
 )
 from dlgn_keras.paths.stages import (
     AveragePool,
@@ -72,4 +73,5 @@ __all__ = [
     "npv",
     "output",
     "sub_networks",
+    "terms",
 ]

@@ -1,7 +1,7 @@
 """What is summed over the paths: features, values, outputs, kernel, contributions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -192,16 +192,43 @@ def contributions(
 
     Reference: arXiv 2110.03403.
     """
-    x, gates = _example(network, x, gates)
-    weights = _weights(place(network, x.shape)[0])
-    inputs, bias = np.zeros(x.shape), 0.0
-    for path in enumerate_paths(network, x.shape, target, max_paths):
-        term = _feature(path, x, gates) * _value(path, weights)
+    inputs, bias = np.zeros(np.shape(x)), 0.0
+    for path, term in terms(network, x, gates, target, max_paths):
         if path.source is None:
             bias += term
         else:
             inputs[path.source] += term
     return Contributions(inputs, bias)
+
+
+def terms(
+    network: Sequence[Stage],
+    x: ArrayLike,
+    gates: Sequence[ArrayLike],
+    target: int | Index = 0,
+    max_paths: int = 10**6,
+) -> Iterator[tuple[Path, float]]:
+    """Yield every path to one output unit with its term phi_x v: they sum to y.
+
+    Args:
+        network: sequence of stages.
+        x, gates, target, max_paths: as in `npf`.
+
+    Raises:
+        TypeError, ValueError: as `npf`.
+
+    Example:
+        >>> from dlgn_keras.paths import Dense, Gate
+        >>> network = [Dense(np.ones((1, 2))), Gate(), Dense([[1.0], [2.0]])]
+        >>> {p.gates: term for p, term in terms(network, [3.0], [[1.0, 0.5]])}
+        {((0, (0,)),): 3.0, ((0, (1,)),): 3.0}
+
+    Reference: arXiv 2006.10529.
+    """
+    x, gates = _example(network, x, gates)
+    weights = _weights(place(network, x.shape)[0])
+    for path in enumerate_paths(network, x.shape, target, max_paths):
+        yield path, _feature(path, x, gates) * _value(path, weights)
 
 
 def _example(

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dlgn_keras.interpret.contributions import Explanation
+from dlgn_keras.interpret.explanation import Explanation
 from dlgn_keras.interpret.filters import GateFilters, Spectrum
 from dlgn_keras.interpret.plots.style import (
     as_grid,
@@ -27,12 +27,12 @@ def plot_contributions(
     """Draw inputs beside their signed contribution maps, one row per example.
 
     Channels are summed. Each map has its own colour scale; its title gives the logit
-    and the bias.
+    and the bias. A map at a site is stretched over the picture, its cells as they are.
 
     Args:
         x: inputs (n, *input_shape).
         explanations: an explanation of these inputs, or {name: explanation} to draw
-            several side by side.
+            several side by side, such as `net.explain(x).ladder()`.
         class_names: names for the classes.
 
     Returns:
@@ -62,7 +62,8 @@ def plot_contributions(
         for column, (name, found) in enumerate(explanations.items(), start=1):
             signed = as_map(found.contributions[i])
             label = found.label(i, class_names)
-            kind = "" if found.value_input == "input" else " (paths by start)"
+            by_start = found.at == "input" and found.value_input == "ones"
+            kind = " (paths by start)" if by_start else ""
             bound = limit(np.nan_to_num(signed))
             picture = axes[i, column].imshow(
                 signed, cmap=SIGNED, vmin=-bound, vmax=bound

@@ -8,20 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from dlgn_keras.interpret.contributions import (
-    TOLERANCE,
-    Explanation,
-    Model,
-    check_net,
-    check_target,
-    explain,
-    gate_contributions,
-)
+from dlgn_keras.interpret.contributions import TOLERANCE, explain, gate_contributions
+from dlgn_keras.interpret.explanation import Explanation
 from dlgn_keras.interpret.filters import GateFilters, spectrum
 from dlgn_keras.interpret.local import AffineUnits, local_filters
+from dlgn_keras.interpret.passes import Model, check_net
 from dlgn_keras.interpret.plots.style import as_grid, as_map
 from dlgn_keras.interpret.report import drawing
 from dlgn_keras.interpret.report.images import LoadedImage, load_image
+from dlgn_keras.interpret.targets import check_target
 from dlgn_keras.interpret.top_paths import TopPaths, top_paths
 from dlgn_keras.models import GatedModel
 from dlgn_keras.tools.files import write_text
