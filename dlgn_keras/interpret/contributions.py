@@ -29,7 +29,7 @@ from dlgn_keras.tools.messages import check_count
 # a residual above this share of it is told.
 CANCELLING, TOLERANCE = 100.0, 0.01
 # at="auto": the sum of absolute contributions is at most this many largest logits.
-LIMIT = 5.0
+LIMIT = 3.0
 
 
 def explain(
@@ -69,7 +69,7 @@ def explain(
             segmentation, an entry (row, column, channel); None takes the largest.
         at: "input", a site of `net.sites`, or "auto": of the input and the sites that
             all paths cross, the first one where absolute contributions sum to no more
-            than 5 times the largest logit (in the median example; else the one with
+            than 3 times the largest logit (in the median example; else the one with
             the least).
         against: a second class, as `target`, or "next", the largest other logit:
             contributions are to the difference of the two logits.

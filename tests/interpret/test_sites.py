@@ -73,9 +73,10 @@ def test_at_a_site_stands_the_sum_of_the_paths_through_each_gate(
         assert np.abs(found.residual).max() < 1e-5
         assert ("paths that skip it" in repr(found)) == (site not in crossed)
     assert bool(skippable) == any(isinstance(s, Residual) for s in net.skeleton.stages)
-    # The broken twin: another site's paths are others.
-    other = truth(net, x, 0, 1, sites[0])[1:]
-    assert distance([found.bias[0], found.skipped[0]], other) > 1e-3
+    # The broken twin: the paths to another class are others.
+    through, bias, skipped = truth(net, x, 0, 0, site)
+    ours = found.contributions[0].sum(), found.bias[0], found.skipped[0]
+    assert distance(ours, (through.sum(), bias, skipped)) > 1e-3
 
 
 @pytest.mark.parametrize("name", ["everything", "hub", "sequence"])
