@@ -74,13 +74,8 @@ ALONE = {
 SHARES = {"tensorflow": 1, "jax": 1, "torch": 4}
 # Whole runs, which promise equal bits on JAX, and documents.
 ONCE = {
-    "runs": ("experiments", "test_cli.py", "test_tuning.py", "tuning"),
-    "documents": (
-        "test_docs.py",
-        "test_doctests.py",
-        "test_notebooks.py",
-        "test_readme.py",
-    ),
+    "runs": ("experiments", "test_cli.py"),
+    "documents": ("test_docs.py", "test_notebooks.py", "test_readme.py"),
 }
 # Each of these runs once, on the first backend there is.
 ONCE_ON = ("jax", "tensorflow", "torch")

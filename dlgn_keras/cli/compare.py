@@ -20,7 +20,7 @@ from dlgn_keras.cli.options import (
 from dlgn_keras.tools.files import make_folder, write_atomically, write_json
 from dlgn_keras.tools.messages import check_choice, check_count
 from dlgn_keras.tools.numbers import deviation, percent
-from dlgn_keras.tools.palette import FAMILY_COLOURS
+from dlgn_keras.tools.palette import family_styles
 from dlgn_keras.tools.terminal import print_table
 from dlgn_keras.training import NAMED, Recipe
 from dlgn_keras.training.recipe import FAMILIES
@@ -124,9 +124,10 @@ def draw_curves(results: dict[str, list["Result"]], path: Path) -> None:
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
+    styles = family_styles(results)
     for family, runs in results.items():
         for k, result in enumerate(runs):
-            style: dict[str, Any] = {"color": FAMILY_COLOURS[family], "linewidth": 1.5}
+            style: dict[str, Any] = {"color": styles[family][0], "linewidth": 1.5}
             style["label"] = family.upper() if k == 0 else None
             epochs = [row["epoch"] for row in result.history]
             losses = [row["loss"] for row in result.history]

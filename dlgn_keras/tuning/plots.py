@@ -13,11 +13,8 @@ from dlgn_keras.tools.numbers import deviation
 from dlgn_keras.tools.palette import (
     AMOUNT,
     BLUE,
-    COLOURS,
-    FAMILY_COLOURS,
-    FAMILY_MARKERS,
     GREY,
-    MARKERS,
+    family_styles,
 )
 from dlgn_keras.tuning.board import show_value
 from dlgn_keras.tuning.spaces import better
@@ -167,13 +164,7 @@ def draw_comparison(found: dict[str, Any], path: Path, over: str = "beta") -> No
     from matplotlib.figure import Figure
 
     entries = found["families"]
-    styles = {
-        label: (
-            FAMILY_COLOURS.get(label, COLOURS[k % len(COLOURS)]),
-            FAMILY_MARKERS.get(label, MARKERS[k % len(MARKERS)]),
-        )
-        for k, label in enumerate(entries)
-    }
+    styles = family_styles(entries)
     panels = [lambda axes: _importances(axes, entries, styles)]
     trials = {
         label: [

@@ -65,9 +65,9 @@ def test_ntk_is_the_product_of_jacobians_of_all_or_one_logit(rng):
 
 
 def test_full_kernel_adds_the_gating_networks_part_through_soft_gates_only(rng):
-    x = tiny.examples(rng, "gconv", 3)
+    x = tiny.examples(rng, "fc", 3)
     for gate, adds in (("soft", True), ("hard", False)):
-        net = tiny.build("dlgn", "gconv", gate=gate, seed=0)
+        net = tiny.build("dlgn", "fc", gate=gate, seed=0)
         rest = kernels.ntk(net, x, network="full") - kernels.ntk(net, x)
         scale = np.abs(kernels.ntk(net, x)).max() + 1e-12
         assert (np.abs(rest).max() > 1e-2 * scale) == adds

@@ -77,7 +77,7 @@ def test_a_model_that_ignores_the_field_is_seen(field, rng):
 def test_random_features_estimate_the_kernel(field, rng):
     net = build("dgn", field)
     x = tiny.examples(rng, tiny.FIELDS[field], 2)
-    found = kernels.npk_estimate(net, x, num_features=1000)
+    found = kernels.npk_estimate(net, x, num_features=240)
     gram, bound = kernels.npk(net, x), 5 * found.standard_error + 1e-9
     assert (np.abs(found.gram - gram) < bound).all()
     assert not (np.abs(found.gram - 2 * gram) < bound).all()

@@ -60,6 +60,7 @@ def test_training_moves_no_weight_and_no_average_of_a_frozen_gating_network(
     assert any("moving_mean" in path for path in value)
 
 
+@pytest.mark.once
 def test_joint_training_moves_both_networks_with_their_averages():
     chosen = recipe()
     before = values(build_model(chosen, digits()).weights)

@@ -244,6 +244,7 @@ def test_a_huge_learning_rate_ends_the_run_in_its_first_epoch(tmp_path):
     assert not (tmp_path / "result.json").exists()
 
 
+@pytest.mark.once
 def test_a_last_step_that_spoils_the_weights_is_found_too():
     wild = RECIPE.replace(
         optimizer="sgd", learning_rate=1e-9, schedule="piecewise", epochs=1,
@@ -295,6 +296,7 @@ def test_progress_is_told_on_stderr_and_nowhere_if_not_asked(capfd):
     assert "epoch" not in capfd.readouterr().err
 
 
+@pytest.mark.once
 def test_one_batch_holds_all_when_the_batch_size_is_larger_than_the_data():
     result = fit(RECIPE.replace(batch_size=5000), dataset=digits(), progress=False)
     assert len(result.history) == 4

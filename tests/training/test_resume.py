@@ -127,6 +127,7 @@ def stopped(tmp_path_factory):
     return folder, fit(SHORT, progress=False).model.get_weights()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("lost", [None, "seed", "moving_mean", "momentum", "iteration"])
 def test_each_kind_of_state_is_needed_for_the_same_bits(
     lost, stopped, tmp_path, monkeypatch
@@ -158,6 +159,7 @@ def to_numpy(variable):
     return keras.ops.convert_to_numpy(variable)
 
 
+@pytest.mark.once
 def test_two_runs_at_once_in_one_folder_are_told(tmp_path):
     refused = pytest.raises(ValueError, match=r"`out` must be .* that no other run is")
     with only_one(tmp_path, "run"), refused:
@@ -168,6 +170,7 @@ def test_two_runs_at_once_in_one_folder_are_told(tmp_path):
         assert fit(SHORT, tmp_path, progress=False) == one
 
 
+@pytest.mark.once
 def test_what_a_kill_after_the_result_leaves_is_removed(tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
@@ -189,6 +192,7 @@ def test_what_a_kill_after_the_result_leaves_is_removed(tmp_path, monkeypatch):
     assert names - left == {"checkpoint.npz", ".model.1.part.keras"}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "change",
     [
@@ -219,6 +223,7 @@ def test_a_result_with_an_odd_field_is_refused(change, tmp_path):
         Result.load(tmp_path)
 
 
+@pytest.mark.once
 def test_fit_leaves_the_global_generators_of_the_caller(tmp_path):
     def drawn():
         ours = np.random.random()  # noqa: NPY002 (the caller's)

@@ -85,6 +85,7 @@ def test_a_batch_filled_up_counts_its_real_examples_alone(data):
     assert together(ours, filled) > 1e-3
 
 
+@pytest.mark.once
 def test_a_chunk_of_one_step_is_that_step(data):
     x, labels = data
     chunks = IndexChunks(labels, BATCH, seed=5, longest_chunk=1)
