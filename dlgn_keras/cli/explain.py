@@ -54,12 +54,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of the class to explain (default: the predicted one)",
     )
     parser.add_argument(
+        "--at",
+        default="input",
+        metavar="SITE",
+        help="where to take the contributions: input, auto, or a site such as conv_4",
+    )
+    parser.add_argument(
+        "--against",
+        type=class_or_next,
+        metavar="CLASS",
+        help="class whose logit is subtracted, or next for the runner-up",
+    )
+    parser.add_argument(
         "--classes",
         metavar="NAME,NAME,...",
         help="names of the classes (default: the data set's)",
     )
     add_number(parser, "--paths", 8, "number of top paths")
     add_common_options(parser)
+
+
+def class_or_next(text: str) -> Any:
+    """Return the number of a class, or "next"."""
+    return text if text == "next" else whole(text)
 
 
 def twin_of(name: str) -> str | None:
@@ -90,8 +107,11 @@ def run(arguments: argparse.Namespace) -> None:
         target=arguments.target,
         num_paths=arguments.paths,
         name=Path(arguments.model).name,
+        at=arguments.at,
+        against=arguments.against,
     )
-    found, unlike = net.explain(x, arguments.target), net.cautions(x)
+    found = net.explain(x, arguments.target, arguments.at, arguments.against)
+    unlike = net.cautions(x)
     if not arguments.json:
         for title, best, caution in zip(
             titles, net.decode_predictions(found.logits, top=2), unlike, strict=True
@@ -105,9 +125,12 @@ def run(arguments: argparse.Namespace) -> None:
         {
             "image": title,
             "target": int(found.target[i]),
+            "against": None if found.against is None else int(found.against[i]),
+            "at": found.at,
             "logits": found.logits[i].tolist(),
             "contributions": float(found.contributions[i].sum(dtype="float64")),
             "bias": float(found.bias[i]),
+            "skipped": float(found.skipped[i]),
             "residual": None if np.isnan(found.residual[i]) else found.residual[i],
             "caution": unlike[i],
         }

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dlgn_keras.interpret.bias_maps import bias_maps
 from dlgn_keras.interpret.explanation import Explanation, largest, total
 from dlgn_keras.interpret.passes import (
     Model,
@@ -139,9 +140,10 @@ def gate_contributions(
 class _Source:
     """Where an explanation gets more from: the passes it came of, what they chose."""
 
-    def __init__(self, run: Passes, logits: np.ndarray) -> None:
+    def __init__(self, run: Passes, logits: np.ndarray, at: str) -> None:
         self.run = run
         self.logits = logits
+        self.at = at
 
     def __reduce__(self) -> Any:
         return type(None), ()  # a pickled explanation has its numbers and no model
@@ -155,6 +157,11 @@ class _Source:
         few = min(check_count("rungs", number) - 1, len(sites))
         picked = np.linspace(len(sites) / max(few, 1) - 1, len(sites) - 1, few)
         return self.same(_rungs(self.run, tuple(sites[int(k + 0.5)] for k in picked)))
+
+    def bias_maps(self) -> dict[str, np.ndarray]:
+        self.same(_rungs(self.run, ()))
+        made = self.run(f"bias maps at {self.at}", lambda net: bias_maps(net, self.at))
+        return {name: values for name, values in made.items() if values.any()}
 
     def same(self, found: dict[str, Explanation]) -> dict[str, Explanation]:
         """Return explanations if the model still gives the same logits."""
@@ -185,7 +192,7 @@ def _explanation(run: Passes, at: str, **found: Any) -> Explanation:
         value_input=net.value_input,
         at=at,
         against=against,
-        source=_Source(run, logits),
+        source=_Source(run, logits, at),
         **found,
     )
 

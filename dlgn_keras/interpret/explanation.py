@@ -105,6 +105,26 @@ class Explanation(NamedTuple):
         """
         return self._more().ladder(rungs)
 
+    def bias_maps(self) -> dict[str, np.ndarray]:
+        """Return {layer: (n, *shape)}: what each shift adds; all sum to the bias.
+
+        A bias, a batch norm shift or a constant starts paths at a layer, a place and a
+        unit. Layers are named as in the value network, in the order of the data; those
+        that add nothing are left out.
+
+        Raises:
+            ValueError: as `ladder`.
+
+        Example:
+            >>> import numpy as np, dlgn_keras as dk
+            >>> net = dk.DNN(dk.skeletons.c4gap(4, depth=2), (6, 6, 1), 2, seed=0)
+            >>> found = net.explain(np.ones((1, 6, 6, 1)))
+            >>> maps = found.bias_maps()  # none: biases start at 0
+            >>> bool(np.isclose(sum(m.sum() for m in maps.values()), found.bias[0]))
+            True
+        """
+        return self._more().bias_maps()
+
     def plot(
         self, x: Any = None, class_names: Any = None, ladder: bool | None = None
     ) -> Any:

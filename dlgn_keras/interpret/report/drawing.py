@@ -23,6 +23,11 @@ def png(rgb: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
+def still(source: str, alt: str, caption: str) -> dict[str, str]:
+    """Return a picture with its words, as the page takes it."""
+    return {"source": source, "alt": alt, "caption": caption}
+
+
 def picture(image: np.ndarray) -> str:
     """Return an input as a data URL."""
     shown = np.nan_to_num(as_picture(image))

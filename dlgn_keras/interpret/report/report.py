@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from dlgn_keras.interpret.contributions import TOLERANCE, explain, gate_contributions
+from dlgn_keras.interpret.contributions import TOLERANCE, explain
 from dlgn_keras.interpret.explanation import Explanation
-from dlgn_keras.interpret.filters import GateFilters, spectrum
-from dlgn_keras.interpret.local import AffineUnits, local_filters
 from dlgn_keras.interpret.passes import Model, check_net
 from dlgn_keras.interpret.plots.style import as_grid, as_map
 from dlgn_keras.interpret.report import drawing
+from dlgn_keras.interpret.report.gates import gate_cards
 from dlgn_keras.interpret.report.images import LoadedImage, load_image
+from dlgn_keras.interpret.report.lead import lead
+from dlgn_keras.interpret.sites import INPUT, check_at
 from dlgn_keras.interpret.targets import check_target
 from dlgn_keras.interpret.top_paths import TopPaths, top_paths
 from dlgn_keras.models import GatedModel
@@ -23,8 +24,7 @@ from dlgn_keras.tools.files import write_text
 from dlgn_keras.tools.messages import check_count
 
 MOST_CLASSES = 10
-MOST_CARDS = 12
-Unit = tuple[str, tuple[int, ...]]
+MOST_LAYERS = 6
 
 
 def report(
@@ -36,14 +36,17 @@ def report(
     target: Any = None,
     num_paths: int = 8,
     name: str | None = None,
+    at: str = INPUT,
+    against: Any = None,
 ) -> Path:
     """Write a page that explains a model's answers to images; every number is exact.
 
-    For each image the page shows the logits, signed contribution maps (next to those
-    of the twin), a diagram of the top paths from the input, the gates of each layer,
-    and the filters and spectra of the gates on those paths. A twin of a Keras model
-    has no skeleton and thus no paths: the page shows the gates with the largest
-    contributions instead. The page loads nothing from the internet.
+    For each image the page says the answer in a sentence. It shows the logits, signed
+    contribution maps (next to those of the twin), from the pixels to the last site,
+    the gates with the largest contributions with their filters and spectra, the gates
+    of each layer, and, folded, a diagram of the top paths from the input. A twin of a
+    Keras model has no skeleton and thus no paths. The page loads nothing from the
+    internet.
 
     Args:
         net: the model to explain: a DNN, DGN or DLGN, or a twin that `dk.disentangle`
@@ -57,6 +60,9 @@ def report(
             predicted class of `net`. The twin explains the same class.
         num_paths: number of top paths.
         name: the model's name on the page; its own name if None.
+        at: where the large maps are taken, as in `explain`. A twin that has no such
+            site shows its pixels.
+        against: class whose logit is subtracted, or "next", as in `explain`.
 
     Returns:
         the path written.
@@ -86,40 +92,47 @@ def report(
     x = np.stack([image.raw for image in loaded])
     names = [str(name) for name in class_names or range(net.num_classes)]
     targets = check_target(target, len(x), net.num_classes)
-    found, unlike = explain(net, x, targets), net.cautions(x)
+    found = explain(net, x, targets, check_at(net, at), against)
+    unlike, ladders = net.cautions(x), {net.family.upper(): found.ladder()}
     answers = {net.family.upper(): found}
     if twin is not None:
         label = twin.family.upper()
         label = label if label not in answers else f"twin {label}"
-        answers[label] = explain(twin, x, found.target)
+        has = found.at in dict(twin.sites)
+        at = found.at if has else INPUT
+        answers[label] = explain(twin, x, found.target, at, found.against)
+        ladders[label] = answers[label].ladder()
     nets = [net] if twin is None else [net, twin]
     shares = [
         model.probabilities(answer.logits.astype(float))
         for model, answer in zip(nets, answers.values(), strict=True)
     ]
     data: dict[str, Any] = {"maps": {}, "numbers": {}}
-    sections = []
+    starts, sections = found.bias_maps(), []
     for i, (given, image) in enumerate(zip(images, loaded, strict=True)):
         file = isinstance(given, str | os.PathLike)
-        what = int(found.target[i])
-        top = None
+        top, own = None, ladders[net.family.upper()]
         if isinstance(net, GatedModel):
+            what = int(found.target[i])
             top = top_paths(net, x[i], what, num_paths, include_bias=False)
             data["numbers"][f"{i}/paths"] = [path.contribution for path in top.paths]
         sections.append(
             {
                 "title": Path(given).name if file else f"input {i}",
+                "lead": lead(i, own, names),
                 "notes": image.notes,
                 "caution": unlike[i],
                 "answers": _answers(i, answers, shares, names),
                 "sums": _sums(i, answers, names, data),
-                "input": _still(
+                "input": drawing.still(
                     drawing.picture(x[i]), f"input {i} as the model sees it", "input"
                 ),
                 "maps": _maps(i, answers, names, data),
                 "paths": top and _paths(top, names),
                 "gates": _gates(net, x[i]),
-                "cards": _cards(net, x[i], what, top),
+                "ladders": _ladders(i, ladders, names),
+                "bias": _bias(i, starts, data),
+                "cards": gate_cards(net, x[i], i, own),
             }
         )
     title = f"{name or net.name}: what its answers are made of"
@@ -216,18 +229,19 @@ def _sums(i: int, answers: dict, names: list[str], data: dict) -> list[dict]:
     """Return the terms that sum to each explained logit."""
     found = []
     for label, answer in answers.items():
-        target = int(answer.target[i])
         residual = float(answer.residual[i])
         numbers = {
-            "target": target,
-            "logit": float(answer.logits[i, target]),
+            "target": int(answer.target[i]),
+            "logit": answer.logit(i),
+            "at": answer.at,
             "contributions": float(answer.contributions[i].sum(dtype="float64")),
             "bias": float(answer.bias[i]),
+            "skipped": float(answer.skipped[i]),
             "residual": None if residual != residual else residual,
         }
         data["numbers"][f"{i}/{label}"] = numbers
         missed = bool(answer.missed()[i] > TOLERANCE)
-        about = {"label": label, "name": names[target], "missed": missed}
+        about = {"label": label, "name": answer.label(i, names), "missed": missed}
         found.append({**numbers, **about})
     return found
 
@@ -237,19 +251,54 @@ def _maps(i: int, answers: dict, names: list[str], data: dict) -> list[dict]:
     maps = []
     for label, found in answers.items():
         signed = as_map(found.contributions[i])
-        bound = float(np.nanmax(np.abs(signed)))
-        row, column = np.unravel_index(np.nanargmax(np.abs(signed)), signed.shape)
-        what, key = names[int(found.target[i])], f"{i}/{label}"
-        alt = (
-            f"Signed contributions of {label} to {what}: the largest is "
-            f"{signed[row, column]:+.3g} at row {row}, column {column}."
-        )
-        caption = f"{label}, {what}: from {-bound:.3g} (blue) to {bound:.3g} (red)"
+        key = f"{i}/{label}"
         data["maps"][key] = [
             [None if v != v else float(f"{v:.6g}") for v in row] for row in signed
         ]
-        maps.append({**_still(drawing.signed_map(signed), alt, caption), "key": key})
+        maps.append({**_map(i, label, found, names), "key": key})
     return maps
+
+
+def _map(i: int, label: str, found: Explanation, names: list[str]) -> dict[str, str]:
+    """Return one signed map with its caption."""
+    signed = as_map(found.contributions[i])
+    bound = float(np.nanmax(np.abs(signed)))
+    row, column = np.unravel_index(np.nanargmax(np.abs(signed)), signed.shape)
+    what = found.label(i, names)
+    where = "" if found.at == INPUT else f" at {found.at}"
+    alt = (
+        f"Signed contributions of {label}{where} to {what}: the largest is "
+        f"{signed[row, column]:+.3g} at row {row}, column {column}."
+    )
+    caption = f"{label}{where}, {what}: from {-bound:.3g} (blue) to {bound:.3g} (red)"
+    return drawing.still(drawing.signed_map(signed), alt, caption)
+
+
+def _ladders(i: int, ladders: dict, names: list[str]) -> list[list[dict[str, str]]]:
+    """Return a row of maps for each model, from the pixels to the last site."""
+    rows = []
+    for label, ladder in ladders.items():
+        row = []
+        for at, found in ladder.items():
+            made = float(found.contributions[i].sum(dtype="float64"))
+            caption = f"{label}, {'pixels' if at == INPUT else at}: {made:+.3g}"
+            caption += f" and constants {found.bias[i]:+.3g}; absolute values sum to "
+            caption += f"{found.cancelling()[i]:.3g} times the largest logit"
+            row.append({**_map(i, label, found, names), "caption": caption})
+        rows.append(row)
+    return rows
+
+
+def _bias(i: int, starts: dict, data: dict) -> dict[str, Any]:
+    """Return the maps of what the shifts of the layers add, the largest ones."""
+    sums = {k: float(v[i].sum(dtype="float64")) for k, v in starts.items()}
+    data["numbers"][f"{i}/bias"] = sums
+    figures = []
+    for name in sorted(sums, key=lambda k: -abs(sums[k]))[:MOST_LAYERS]:
+        alt = f"What the shifts of {name} add, by the place where they do."
+        source = drawing.signed_map(as_map(starts[name][i]))
+        figures.append(drawing.still(source, alt, f"{name}: {sums[name]:+.3g}"))
+    return {"total": sum(sums.values()), "layers": len(sums), "figures": figures}
 
 
 def _paths(top: TopPaths, names: list[str]) -> dict[str, Any]:
@@ -272,78 +321,17 @@ def _paths(top: TopPaths, names: list[str]) -> dict[str, Any]:
 def _gates(net: Model, x: np.ndarray) -> list[dict[str, str]]:
     """Return one small picture per site: the mean gate at each position."""
     figures, gates = [], net.gates(x[None])
-    for site in _activations(net):
+    made = net.gating_network.output
+    for site, shape in net.sites:
+        if site not in made or tuple(made[site].shape[1:]) != tuple(shape):
+            continue  # what a max pooling selects
         grid = as_grid(gates[site][0].astype(float))
         shown = grid.mean(-1) if grid.ndim == 3 else grid
         share = float(gates[site].mean())
         alt = f"Gates of {site}: {share:.0%} open on average."
         source = drawing.amount_map(shown, 1.0)
-        figures.append(_still(source, alt, f"{site}: {share:.0%} open"))
+        figures.append(drawing.still(source, alt, f"{site}: {share:.0%} open"))
     return figures
-
-
-def _cards(
-    net: Model, x: np.ndarray, target: int, top: TopPaths | None
-) -> dict[str, Any] | None:
-    """Return filters and spectra of the gates on the top paths, or of the top gates."""
-    gates = _top_gates(net, x, target) if top is None else _gates_on(net, top)
-    rows: dict[Unit, AffineUnits] = {}
-    kind = "Filter" if net.has_linear_gates else "Local filter"
-    figures = []
-    for site, unit in gates[:MOST_CARDS]:
-        key = net.source_site(site), unit[:-1]
-        if key not in rows:
-            rows[key] = local_filters(net, x, key[0], key[1] or None)
-        row = rows[key].rows[unit[-1]]
-        name = f"{site} {','.join(map(str, unit))}"
-        alt = f"{kind} of gate {name}: what its pre-activation sums from the input."
-        figures.append(_still(drawing.signed_map(as_map(row)), alt, name))
-        if row.ndim == 3:
-            filters = GateFilters(row[..., None], np.zeros(1), (1, 1), (0, 0), ())
-            magnitude = spectrum(filters).magnitude[..., 0]
-            response = drawing.amount_map(np.sqrt((magnitude**2).mean(-1)))
-            alt = f"Frequency response of gate {name}."
-            figures.append(_still(response, alt, "spectrum"))
-    if not figures:
-        return None
-    where = "on these paths" if top else "with the largest contributions"
-    about = (
-        "The map from the input to the gate's pre-activation, exact for every input."
-        if net.has_linear_gates
-        else "In this family the map from the input to a gate changes with the input: "
-        "these are local, for this image's linear region only."
-    )
-    heading = f"{kind}s of the gates {where}"
-    return {"heading": heading, "about": about, "figures": figures}
-
-
-def _gates_on(net: Model, top: TopPaths) -> list[Unit]:
-    """Return the gates on the paths, gates of larger paths first."""
-    sites = _activations(net)
-    met = [unit for path in top.paths for unit in path.units if unit[0] in sites]
-    return list(dict.fromkeys(met))
-
-
-def _top_gates(net: Model, x: np.ndarray, target: int) -> list[Unit]:
-    """Return the gates with the largest contributions to a logit."""
-    made = gate_contributions(net, x[None], target)
-    found = []
-    for site in _activations(net):
-        values = np.abs(made[site][0])
-        for flat in np.argsort(-values, axis=None, kind="stable")[:MOST_CARDS]:
-            unit = np.unravel_index(flat, values.shape)
-            found.append((-float(values[unit]), site, tuple(int(k) for k in unit)))
-    return [(site, unit) for value, site, unit in sorted(found) if value < 0]
-
-
-def _activations(net: Model) -> list[str]:
-    """Return the sites with one gate per unit, which leaves out max poolings."""
-    made = {site: tuple(q.shape[1:]) for site, q in net.gating_network.output.items()}
-    return [site for site, shape in net.sites if made.get(site) == tuple(shape)]
-
-
-def _still(source: str, alt: str, caption: str) -> dict[str, str]:
-    return {"source": source, "alt": alt, "caption": caption}
 
 
 def _cell(value: str | float, text: str | None = None) -> dict[str, Any]:
