@@ -87,6 +87,7 @@ def make_plan(net: Any, normalize: bool, bias_paths: bool) -> Plan:
     for stage in walk(stages):
         # A layer followed by batch norm has batch norm's offset in place of a bias.
         batch_norm = getattr(stage, "batch_norm", None)  # None: no weights
+        batch_norm = batch_norm and arguments.get("value_norm") != "scale"
         if batch_norm or (use_bias and batch_norm is not None):
             biases.add(stage.name)
     starts = frozenset(biases if bias_paths else ())

@@ -4,6 +4,7 @@ from dlgn_keras.layers.channel_rescaling import ChannelRescaling
 from dlgn_keras.layers.gated import Affine, Gated, GatedDense
 from dlgn_keras.layers.gated_conv import GatedConv1D, GatedConv2D
 from dlgn_keras.layers.gated_residual import GatedAdd, GatedResidualBlock
+from dlgn_keras.layers.scale_norm import ScaleNorm
 from dlgn_keras.layers.selection import SelectedPooling, SelectionGate
 from dlgn_keras.layers.site_gates import (
     AppliedGate,
@@ -28,6 +29,7 @@ __all__ = [
     "GatedResidualBlock",
     "LinearGate",
     "PiecewiseGate",
+    "ScaleNorm",
     "SelectedPooling",
     "SelectionGate",
     "ValueTensor",

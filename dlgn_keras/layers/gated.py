@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from dlgn_keras.layers.scale_norm import ScaleNorm
 from dlgn_keras.tools.messages import check_count
 
 BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}
@@ -34,12 +35,17 @@ class Gated(keras.layers.Layer):
     def __init__(
         self,
         use_bias: bool = True,
-        batch_norm: bool = False,
+        batch_norm: bool | str = False,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         **kwargs: Any,
     ) -> None:
+        if batch_norm not in (True, False, "scale"):
+            raise ValueError(
+                "`batch_norm` must be True, False or 'scale'. "
+                f"Received: batch_norm={batch_norm!r}."
+            )
         super().__init__(**kwargs)
         self.use_bias = use_bias
         self.use_batch_norm = batch_norm
@@ -83,7 +89,9 @@ class Gated(keras.layers.Layer):
         self.affine.build(self.affine_shape(z_shape))
         self.batch_norm = None
         if self.use_batch_norm:
-            self.batch_norm = keras.layers.BatchNormalization(
+            scales = self.use_batch_norm == "scale"
+            norm: Any = ScaleNorm if scales else keras.layers.BatchNormalization
+            self.batch_norm = norm(
                 axis=self.channel_axis,
                 dtype=self.dtype_policy,
                 name="batch_norm",
@@ -130,7 +138,8 @@ class Gated(keras.layers.Layer):
             scale = _numpy(norm.gamma) / np.sqrt(
                 _numpy(norm.moving_variance) + norm.epsilon
             )
-            shift = _numpy(norm.beta) - scale * _numpy(norm.moving_mean)
+            if not isinstance(norm, ScaleNorm):
+                shift = _numpy(norm.beta) - scale * _numpy(norm.moving_mean)
         return Affine(kernel, bias, scale, shift)
 
     def get_config(self) -> dict[str, Any]:
@@ -154,7 +163,8 @@ class GatedDense(Gated):
     Args:
         units: int, width of the output.
         use_bias: bool, whether to add `b`.
-        batch_norm: bool, whether to normalise before the gate.
+        batch_norm: bool, whether to normalise before the gate; "scale" does so without
+            centring and offset (`ScaleNorm`).
         kernel_initializer, bias_initializer, kernel_regularizer: as in
             `keras.layers.Dense`.
 

@@ -181,7 +181,8 @@ _ARGUMENTS = """
             window; with strides 1 only.
         groups: int, number of groups of channels, each convolved apart.
         use_bias: bool, whether to add `b`.
-        batch_norm: bool, whether to normalise each channel before the gate.
+        batch_norm: bool, whether to normalise each channel before the gate; "scale"
+            does so without centring and offset (`ScaleNorm`).
         kernel_initializer, bias_initializer, kernel_regularizer: as in Keras.
 
     Call arguments:

@@ -133,6 +133,16 @@ def check_value(
     return value
 
 
+def check_value_norm(norm: Any, value_bias: bool) -> None:
+    """Raise a ValueError unless it is known, and a scaling one stands without bias."""
+    check_choice("value_norm", norm, ("batch", "scale"))
+    if norm == "scale" and value_bias:
+        raise ValueError(
+            "`value_norm` 'scale' is for a value network without shifts: leave "
+            "value_bias False. Received: value_bias=True."
+        )
+
+
 def check_gate_order(order: Any, sites: tuple[Site, ...]) -> tuple[int, ...]:
     """Return the permutation of the sites, each onto one of its own shape."""
     number = len(sites)

@@ -46,6 +46,7 @@ class Network:
         kernel_initializer: Keras initializer of every kernel.
         seed: integer; every layer draws from a seed made of it and its name.
             None draws afresh each time.
+        norm: "batch", or "scale" for batch norm without centring and offset.
     """
 
     def __init__(
@@ -55,7 +56,9 @@ class Network:
         use_bias: bool,
         kernel_initializer: Any,
         seed: int | None,
+        norm: str = "batch",
     ) -> None:
+        self.norm = norm
         self.skeleton = skeleton
         self.num_classes = num_classes
         self.use_bias = use_bias
@@ -106,7 +109,7 @@ class Network:
     def _options(self, stage: Conv | Dense) -> dict[str, Any]:
         return {
             "use_bias": self.use_bias and not stage.batch_norm,
-            "batch_norm": stage.batch_norm,
+            "batch_norm": stage.batch_norm and (self.norm == "batch" or self.norm),
             "kernel_initializer": _seeded(
                 self.kernel_initializer, self.seed, stage.name
             ),

@@ -13,6 +13,7 @@ from dlgn_keras.models.arguments import (
     check_gate_order,
     check_value,
     check_value_input,
+    check_value_norm,
 )
 from dlgn_keras.models.base import GatedModel, Parts
 from dlgn_keras.models.builder import (
@@ -125,6 +126,7 @@ class _GatedPair(GatedModel):
         max_pool: str | None = None,
         gating_bias: bool = True,
         value_bias: bool = False,
+        value_norm: str = "batch",
         batch_norm: bool | None = None,
         preprocessing: Preprocessing | None = None,
         kernel_initializer: Any = "he_normal",
@@ -141,6 +143,7 @@ class _GatedPair(GatedModel):
         self._check_skeleton(built, shallow, max_pool)
         check_value_input(value_input, built)
         check_value(value, value_input, built, dict(sites))
+        check_value_norm(value_norm, value_bias)
         order = check_gate_order(gate_order, sites)
         gating_initializer = gating_initializer or (
             "lecun_normal" if self.has_linear_gates else kernel_initializer
@@ -150,7 +153,9 @@ class _GatedPair(GatedModel):
         def network(part: Skeleton) -> Network:
             return Network(part, None, gating_bias, gating_initializer, gating_seed)
 
-        paths = Network(built, num_classes, value_bias, kernel_initializer, seed)
+        paths = Network(
+            built, num_classes, value_bias, kernel_initializer, seed, value_norm
+        )
         # Name scopes keep the variables' paths apart: both networks have the same
         # stage names, and Keras on torch loses one of two variables of one path.
         with keras.name_scope("gating_network"):
@@ -195,6 +200,7 @@ class _GatedPair(GatedModel):
             "shallow": shallow,
             "gating_bias": gating_bias,
             "value_bias": value_bias,
+            "value_norm": value_norm,
             "kernel_initializer": kernel_initializer,
             "gating_initializer": gating_initializer,
         }
@@ -276,6 +282,9 @@ _GATED_ARGUMENTS = """
             of each window where that network's values are largest. None refuses. A
             DGN's gating network takes the maxima.
         gating_bias, value_bias: whether affine maps add a bias.
+        value_norm: "batch", or "scale": the value network's norms neither centre nor
+            add an offset (`dk.layers.ScaleNorm`). All paths start at the input then,
+            and contributions sum to the whole logit, `logits = A(x) z`.
         batch_norm: True or False puts it everywhere or nowhere; None leaves it
             where the skeleton has it.
         preprocessing: `dk.data.Preprocessing` from raw input to network input.

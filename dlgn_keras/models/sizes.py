@@ -57,6 +57,12 @@ def _vectors(stage: Conv | Dense, bias: bool) -> int:
     return 4 if stage.batch_norm else int(bias)
 
 
+def _normed(stages: tuple[Stage, ...], shapes: dict) -> int:
+    """Return the number of units that batch norm follows."""
+    named = (s for s in walk(stages) if getattr(s, "batch_norm", False))
+    return sum(shapes[stage.name][-1] for stage in named)
+
+
 def _numbers(stages: tuple[Stage, ...], before: Shape, shapes: dict, bias: bool) -> int:
     total = 0
     for stage in stages:
@@ -96,6 +102,8 @@ def count_weights(family: Any, config: dict[str, Any]) -> int:
     else:
         value = _numbers(skeleton.stages, shape, shapes, bias)
         value += classes * (shapes[skeleton.stages[-1].name][-1] + int(bias))
+        if config.get("value_norm") == "scale":  # no mean and no offset
+            value -= 2 * _normed(skeleton.stages, shapes)
     if not family.has_gating_network:
         return value
     bias = config.get("gating_bias", True)

@@ -70,6 +70,11 @@ class Recipe:
     shallow: bool = _option(False, "gates straight from the input (DLGN-SF)")
     gating_bias: bool = _option(True, "biases in a DNN or a gating network")
     value_bias: bool = _option(False, "biases in the value network")
+    value_norm: str = _option(
+        "batch",
+        "the value network's norms; scale neither centres nor shifts",
+        ("batch", "scale"),
+    )
     batch_norm: bool | None = _option(None, "force batch norm on or off")
     kernel_initializer: str = _option("he_normal", "Keras initializer of the kernels")
     optimizer: str = _option("adam", "Keras optimizer", OPTIMIZERS)

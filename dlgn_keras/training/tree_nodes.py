@@ -66,7 +66,7 @@ def node_trainer(net: GatedModel, recipe: Any = None, seed: int = 0) -> Train:
 def _own_recipe(net: GatedModel) -> Recipe:
     """Return a recipe that builds the twin of a DLGN."""
     fields = ("gate", "beta", "gate_scale", "value_input", "gate_order", "shallow")
-    fields = (*fields, "gating_bias", "value_bias")
+    fields = (*fields, "gating_bias", "value_bias", "value_norm")
     options = {name: net.arguments[name] for name in fields}
     return Recipe(
         family=net.family,

@@ -51,6 +51,7 @@ GATED_ONLY = (
     "value_input",
     "value",
     "value_bias",
+    "value_norm",
     "shallow",
 )
 

@@ -23,6 +23,8 @@ from dlgn_keras.cli.saved import load_model
 from dlgn_keras.data import Preprocessing
 from dlgn_keras.presets.files import read_metadata, seal
 
+NUMBERS = {"0/DLGN", "0/paths", "0/bias"}
+
 
 def build(family, channels=3, **options):
     skeleton = dk.skeletons.c4gap(4, depth=2)
@@ -154,7 +156,7 @@ def test_the_command_writes_the_page_with_the_presets_dnn_beside(tmp_path, capsy
         twin.contributions.sum(), abs=1e-4
     )
     main(["explain", "dlgn_fc_digits", str(path), "--out", str(out), "--twin", "none"])
-    assert set(Reader(out.read_text()).data["numbers"]) == {"0/DLGN", "0/paths", "0/bias"}
+    assert set(Reader(out.read_text()).data["numbers"]) == NUMBERS
     assert main(["explain", "dlgn_fc_digits", str(tmp_path / "no.png")]) == 2
     assert "No image file" in capsys.readouterr().err
 

@@ -93,7 +93,7 @@ def test_the_fingerprint_changes_with_every_field():
         "rates": (1.0, 2.0), "batch_size": 7, "epochs": 8, "evaluate_every": 2,
         "augmentation": "flip", "label_smoothing": 0.1, "validation": 0.1,
         "num_train": 7, "num_test": 7, "precision": "mixed_bfloat16", "seed": 7,
-        "regime": "frnpf_ii", "value": "tensor",
+        "regime": "frnpf_ii", "value": "tensor", "value_norm": "scale",
     }  # fmt: skip
     flnpf = {"regime": "flnpf", "gates_from": "there"}
     marks = {plain.replace(**{k: v}).fingerprint for k, v in changes.items()}
