@@ -3,12 +3,12 @@
 import csv
 import importlib
 import json
-import os
 import pkgutil
 import resource
 import subprocess
 import sys
 
+import forked
 import keras
 import numpy as np
 import pytest
@@ -331,11 +331,10 @@ def test_a_package_that_is_not_installed_is_named(tmp_path):
         "from dlgn_keras.cli import main\n"
         "sys.exit(main(sys.argv[1:]))"
     )
-    command = [sys.executable, "-c", source, "tune", "digits", "--out", str(tmp_path)]
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}  # TensorFlow greets otherwise
-    done = subprocess.run(command, capture_output=True, text=True, env=quiet)
-    assert done.returncode == 2
-    (line,) = done.stderr.strip().splitlines()
+    arguments = ["tune", "digits", "--out", tmp_path / "out"]
+    program = forked.start(source, *arguments, folder=tmp_path)
+    assert program.wait() == 2
+    (line,) = program.errors().strip().splitlines()
     assert "needs keras-tuner, which is not installed" in line
 
 
@@ -430,8 +429,9 @@ def test_keras_loads_saved_models_after_importing_the_package_alone(tmp_path):
         "    print(keras.ops.convert_to_numpy(net(x)).ravel().tolist())\n"
     )
     paths = [tmp_path / f"{k}.keras" for k in range(len(nets))]
-    done = subprocess.run([sys.executable, "-c", source, *paths], **CAPTURED)
-    found = [json.loads(line) for line in done.stdout.splitlines()]
+    program = forked.start(source, *paths, folder=tmp_path / "told")
+    assert program.wait() == 0, program.errors()
+    found = [json.loads(line) for line in program.printed().splitlines()]
     assert len(found) == len(nets)
     for net, logits in zip(nets, found, strict=True):
         expected = keras.ops.convert_to_numpy(net(x)).ravel()
