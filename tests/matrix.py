@@ -72,12 +72,15 @@ ALONE = {
 }
 # Of the cases, by how soon a backend is done with one: JAX compiles eager calls too.
 SHARES = {"tensorflow": 1, "jax": 1, "torch": 4}
-# Whole runs, which promise equal bits on JAX, and documents.
-ONCE = {
-    "runs": ("experiments", "test_cli.py"),
-    "documents": ("test_docs.py", "test_notebooks.py", "test_readme.py"),
-}
-# Each of these runs once, on the first backend there is.
+# Whole runs, which promise equal bits on JAX, and documents, which train for longer.
+ONCE = (
+    "experiments",
+    "test_cli.py",
+    "test_docs.py",
+    "test_notebooks.py",
+    "test_readme.py",
+)
+# These run on the first backend there is, and all the rest on one without compiling.
 ONCE_ON = ("jax", "tensorflow", "torch")
 REST_ON = ("torch", "tensorflow", "jax")
 
@@ -114,18 +117,14 @@ def jobs(backends, arguments):
         parts.append((backend, backend, [*files, part, undivided, *arguments]))
         start = end
     alone = {name for names in ALONE.values() for name in names}
-    once = [path for paths in ONCE.values() for path in paths]
-    elsewhere = [f"--ignore={path}" for path in under_tests((*EVERY, *alone, *once))]
+    elsewhere = [f"--ignore={path}" for path in under_tests((*EVERY, *alone, *ONCE))]
     rest_on, once_on = (
         next(backend for backend in order if backend in backends)
         for order in (REST_ON, ONCE_ON)
     )
     rest = ("rest", rest_on, [*elsewhere, *arguments])
-    runs, documents = (
-        (name, once_on, [*under_tests(paths), *arguments])
-        for name, paths in ONCE.items()
-    )
-    return [rest, runs, *parts, documents]
+    runs = ("runs", once_on, [*under_tests(ONCE), *arguments])
+    return [rest, runs, *parts[::-1]]
 
 
 def under_tests(names):

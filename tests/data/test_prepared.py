@@ -4,11 +4,11 @@ import logging
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from urllib.parse import urlsplit
 
+import forked
 import keras
 import numpy as np
 import pytest
@@ -85,16 +85,12 @@ def test_the_names_of_the_classes_are_in_the_archives_order(name, count):
 
 
 def test_the_variable_for_the_folder_is_honoured(tmp_path):
-    # tensorflow-datasets reads it on import: so in a process of its own.
+    # tensorflow-datasets reads it on import: so in a process that has not yet.
     code = "from dlgn_keras.data import load; load('mnist', download=False)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"TFDS_DATA_DIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    last = done.stderr.splitlines()[-1]
+    folder = {"folder": tmp_path / "told", "TFDS_DATA_DIR": str(tmp_path)}
+    program = forked.start(code, **folder)
+    assert program.wait() == 1
+    last = program.errors().splitlines()[-1]
     assert f"FileNotFoundError: Data set 'mnist' is not in {tmp_path}, and" in last
 
 

@@ -9,8 +9,8 @@ from dlgn_keras import kernels
 from dlgn_keras.kernels.devices import num_devices
 
 if __name__ == "__main__":
-    net = tiny.build("dlgn", "resnet", seed=0)
-    x = tiny.examples(np.random.default_rng(0), "resnet", 7)
+    net = tiny.build("dlgn", "gconv", seed=0)
+    x = tiny.examples(np.random.default_rng(0), "gconv", 7)
     executor = kernels.DeviceExecutor()
     grams = [
         kernels.npk(net, x, executor=executor, batch_size=5),
