@@ -53,6 +53,7 @@ EVERY = (
     "training/test_optimizers.py",
     "training/test_resume.py",
     "training/test_trainer.py",
+    "training/test_tricks.py",
 )
 # What only some backends can do, or what was made for one: {backend: files}.
 ALONE = {

@@ -169,6 +169,7 @@ def resnet(
     depth: int = 110,
     widths: Sequence[int] = (16, 32, 64),
     batch_norm: bool = True,
+    skip_gates: bool = True,
 ) -> Skeleton:
     """Residual network for small images: 6n + 2 weight layers, three groups.
 
@@ -180,6 +181,8 @@ def resnet(
         depth: number of weight layers, 6n + 2 with n blocks a group.
         widths: channels of each group.
         batch_norm: whether batch norm follows every convolution.
+        skip_gates: whether gates stand after the additions too. Soft gates there
+            multiply along the skip path: by 0.01 in all at the start of a ResNet-110.
 
     Returns:
         Skeleton.
@@ -204,7 +207,7 @@ def resnet(
         inner = Conv(width, strides=strides, batch_norm=batch_norm)
         outer = Conv(width, batch_norm=batch_norm, gated=False)
         one = Conv(width, 1, strides, batch_norm=batch_norm, gated=False)
-        return Residual((inner, outer), (one,) if project else ())
+        return Residual((inner, outer), (one,) if project else (), gated=skip_gates)
 
     stages: list[Stage] = [Conv(widths[0], batch_norm=batch_norm)]
     for group, width in enumerate(widths):

@@ -2,11 +2,14 @@
 
 import csv
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from dlgn_keras.tools.files import write_atomically
 from dlgn_keras.training import checkpoint
@@ -51,9 +54,10 @@ class Epochs(keras.callbacks.Callback):
         bad_step = int(figures.pop("bad_step", -1))
         if bad_step >= 0 or not np.isfinite(figures["loss"]):
             raise FloatingPointError(self._divergence(epoch, bad_step))
-        measured = {
-            f"{part}_accuracy": self._accuracy(epoch, part) for part in self.parts
-        }
+        with averaged_weights(self.model):
+            measured = {
+                f"{part}_accuracy": self._accuracy(epoch, part) for part in self.parts
+            }
         done = (epoch + 1) * self.chunks.epochs
         row = {"epoch": done, **figures, "seconds": round(trained, 4), **measured}
         row["total_seconds"] = round(time.perf_counter() - self.started, 4)
@@ -91,6 +95,36 @@ class Epochs(keras.callbacks.Callback):
             writer = csv.DictWriter(file, fieldnames=list(self.history[0]))
             writer.writeheader()
             writer.writerows(self.history)
+
+
+@contextmanager
+def averaged_weights(trainer: keras.Model) -> Iterator[None]:
+    """Give a model the moving averages of its weights for a while, if there are any.
+
+    Keras gives it them for good when `fit` ends; `SwapEMAWeights` would change the
+    last bits of the weights each time.
+    """
+    if not trainer.optimizer.use_ema:
+        yield
+        return
+    variables = trainer.trainable_variables
+    kept = _copies(variables)
+    trainer.optimizer.finalize_variable_values(variables)
+    # JAX gives both variables one buffer, which an evaluation may use up.
+    _assign(variables, _copies(variables))
+    try:
+        yield
+    finally:
+        _assign(variables, kept)
+
+
+def _copies(variables: list) -> list[np.ndarray]:
+    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def _assign(variables: list, values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 class Progress(keras.callbacks.Callback):

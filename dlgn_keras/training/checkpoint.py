@@ -9,15 +9,15 @@ import numpy as np
 
 from dlgn_keras.tools.fields import check_fields
 from dlgn_keras.tools.files import write_atomically
+from dlgn_keras.training.step import fixed_variables
 
 FORMAT = 2
 
 
 def state_variables(trainer: keras.Model) -> list[Any]:
     """Return weights, batch-norm averages, random seeds and optimizer state."""
-    resident = trainer.get_layer("resident_data").array
-    metrics = {id(v) for v in trainer.metrics_variables}
-    kept = [v for v in trainer.variables if v is not resident and id(v) not in metrics]
+    left = {id(v) for v in [*fixed_variables(trainer), *trainer.metrics_variables]}
+    kept = [v for v in trainer.variables if id(v) not in left]
     return kept + list(trainer.optimizer.variables)
 
 

@@ -46,6 +46,7 @@ from dlgn_keras.training.named import named_recipe
 from dlgn_keras.training.recipe import Recipe
 from dlgn_keras.training.result import Result, data_facts, make_result
 from dlgn_keras.training.step import FirstNonFinite, make_trainer
+from dlgn_keras.training.targets import Teacher, make_mixing
 
 
 def load_data(recipe: Recipe, data_dir: str | None = None) -> Dataset:
@@ -258,12 +259,21 @@ class Run:
             recipe.evaluate_every,
             weights,
         )
+        self.teacher = self._make_teacher(dataset.num_classes)
         self.trainer = make_trainer(
             self.net,
             np.concatenate([getattr(dataset, f"x_{part}") for part in dataset.splits]),
-            make_augmentation(recipe.augmentation, dataset.input_shape, recipe.seed),
+            make_augmentation(
+                recipe,
+                dataset.input_shape,
+                len(dataset.y_train),
+                self.chunks.epoch_steps,
+            ),
             batch_size,
+            make_mixing(recipe, dataset.input_shape),
+            self.teacher,
         )
+        self.trainer.distillation = (recipe.distill_weight, recipe.temperature)
         self.trainer.compile(
             make_optimizer(recipe, recipe.epochs * self.chunks.epoch_steps),
             make_loss(recipe, dataset.num_classes),
@@ -271,6 +281,18 @@ class Run:
             weighted_metrics=["accuracy"],
         )
         self.trainer.optimizer.build(self.trainer.trainable_variables)
+
+    def _make_teacher(self, num_classes: int) -> Teacher | None:
+        if self.recipe.distill_from is None:
+            return None
+        teacher = Teacher(load_keras(self.recipe.distill_from))
+        if teacher.net.output_shape[-1] != num_classes:
+            raise ValueError(
+                "`distill_from` must be a model of as many classes as the data have. "
+                f"Received: {teacher.net.output_shape[-1]} there, {num_classes} here."
+            )
+        self.data = {**self.data, "teacher": teacher.sha256}
+        return teacher
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from dlgn_keras.training.recipe import Recipe
 
-NOT_DECAYED = ["bias", "gamma", "beta"]
+SHIFTS = ("bias", "beta")
+NOT_DECAYED = [*SHIFTS, "gamma"]
 
 
 def make_schedule(recipe: Recipe, steps: int) -> Any:
@@ -44,10 +46,14 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
         "weight_decay": recipe.weight_decay or None,
         "global_clipnorm": recipe.clip_norm,
     }
+    if recipe.ema:
+        options |= {"use_ema": True, "ema_momentum": recipe.ema}
     if recipe.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(
-            momentum=recipe.momentum, nesterov=recipe.nesterov, **options
-        )
+        options |= {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
+        if recipe.bias_rate == 1:
+            optimizer = keras.optimizers.SGD(**options)
+        else:
+            optimizer = BiasRateSGD(recipe.bias_rate, **options)
     elif recipe.optimizer == "adam":
         optimizer = keras.optimizers.Adam(**options)
     else:
@@ -59,6 +65,35 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     return optimizer
 
 
+class BiasRateSGD(keras.optimizers.SGD):
+    """SGD with another learning rate for biases and the shifts of batch norm.
+
+    The gradients of these are multiplied, which under SGD is a rate of their own: the
+    update is linear in the gradient, with momentum too, and they have no decay.
+
+    Args:
+        bias_rate: factor on the learning rate of biases and shifts.
+        kwargs: arguments of `keras.optimizers.SGD`.
+
+    Reference: K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU",
+    arXiv 2404.00498, section 3.
+    """
+
+    def __init__(self, bias_rate: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.bias_rate = bias_rate
+
+    def apply(self, grads: list, trainable_variables: list | None = None) -> Any:
+        variables = trainable_variables or self._trainable_variables
+        scaled = [
+            gradient * self.bias_rate
+            if gradient is not None and variable.path.split("/")[-1] in SHIFTS
+            else gradient
+            for gradient, variable in zip(grads, variables, strict=True)
+        ]
+        return super().apply(scaled, trainable_variables)
+
+
 def make_loss(recipe: Recipe, num_classes: int) -> keras.losses.Loss:
     """Return cross-entropy on logits, labels as class numbers.
 
@@ -66,6 +101,10 @@ def make_loss(recipe: Recipe, num_classes: int) -> keras.losses.Loss:
     last batch have no effect.
     """
     mean: Any = {"reduction": "mean_with_sample_weight"}
+    if recipe.mixup or recipe.cutmix:  # labels come as shares of the classes
+        return keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing, **mean
+        )
     if recipe.label_smoothing == 0:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, **mean)
     return SmoothedCrossentropy(num_classes, recipe.label_smoothing, **mean)
@@ -163,36 +202,91 @@ class RandomShift(keras.layers.Layer):
         return {**super().get_config(), "most": self.most, "seed": self.seed}
 
 
-def make_augmentation(name: str, input_shape: tuple, seed: int) -> list:
-    """Return the layers that a recipe's `augmentation` names.
+class AlternatingFlip(keras.layers.Layer):
+    """Mirror every image in every second epoch; which epochs is drawn per image.
 
-    "shift" shifts each image by up to 4 of 32 pixels and fills the edges with black;
-    "flip" mirrors half of the images horizontally.
+    In any two epochs in a row a network sees both forms of an image, once each.
 
     Args:
-        name: "none", "flip", "shift" or "shift_flip".
-        input_shape: of one image, (height, width, channels).
+        images: number of images in the training part.
+        epoch_steps: steps of an epoch.
         seed: integer seed of the draws.
+
+    Call arguments:
+        images: (batch, height, width, channels).
+        indices: (batch,) numbers of the images in the data set.
+        training: bool; images pass unchanged unless True.
+
+    Reference: K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU",
+    arXiv 2404.00498, section 3.6.
+    """
+
+    def __init__(self, images: int, epoch_steps: int, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.epoch_steps = epoch_steps
+        self.first = np.random.default_rng(seed).integers(0, 2, images, "int32")
+        self.step = self.add_weight((), "zeros", "int32", trainable=False, name="step")
+        self.built = True
+
+    def call(self, images: Any, indices: Any, training: bool = False) -> Any:
+        if not training:
+            return images
+        epoch = ops.floor_divide(self.step.value, self.epoch_steps)
+        self.step.assign(self.step + 1)
+        mirrored = ops.equal((ops.take(self.first, indices) + epoch) % 2, 1)
+        return ops.where(
+            mirrored[:, None, None, None], ops.flip(images, axis=2), images
+        )
+
+    def compute_output_spec(
+        self, images: Any, indices: Any, training: bool = False
+    ) -> keras.KerasTensor:
+        return keras.KerasTensor(images.shape, images.dtype)
+
+
+def make_augmentation(
+    recipe: Recipe, input_shape: tuple, images: int = 1, epoch_steps: int = 1
+) -> list:
+    """Return the layers that change one image at a time, as a recipe wants it.
+
+    "shift" shifts each image by up to 4 of 32 pixels and fills the edges with black;
+    "flip" mirrors half of the images horizontally; `erase` blackens a square.
+
+    Args:
+        recipe: its `augmentation`, `alternating_flip`, `erase` and `seed` count.
+        input_shape: of one image, (height, width, channels).
+        images: number of images in the training part, for `alternating_flip`.
+        epoch_steps: steps of an epoch, for `alternating_flip`.
 
     Raises:
         ValueError: inputs that are not images.
     """
-    if name == "none":
+    name, erase = recipe.augmentation, recipe.erase
+    if name == "none" and not erase:
         return []
     if len(input_shape) != 3:
         raise ValueError(
             f"`augmentation` needs images (height, width, channels). Received: "
-            f"augmentation={name!r} for inputs of shape {tuple(input_shape)}."
+            f"augmentation={name!r}, erase={erase} for inputs of shape "
+            f"{tuple(input_shape)}."
         )
     # Raw pixels keep their exact values under mixed precision too.
-    options: dict[str, Any] = {"seed": seed, "dtype": "float32"}
+    options: dict[str, Any] = {"seed": recipe.seed, "dtype": "float32"}
     layers: list[keras.layers.Layer] = []
     if "shift" in name:
         height, width = (max(1, round(size / SHARE)) for size in input_shape[:2])
         layers.append(RandomShift((height, width), name="shift", **options))
-    if "flip" in name:
+    if recipe.alternating_flip:
+        layers.append(AlternatingFlip(images, epoch_steps, name="flip", **options))
+    elif "flip" in name:
         flip = keras.layers.RandomFlip(
             "horizontal", data_format="channels_last", name="flip", **options
         )
         layers.append(flip)
+    if erase:
+        area = (erase**2, erase**2)
+        options |= {"fill_value": 0.0, "data_format": "channels_last"}
+        layers.append(
+            keras.layers.RandomErasing((1.0, 1.0), scale=area, name="erase", **options)
+        )
     return layers

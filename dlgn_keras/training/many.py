@@ -14,6 +14,7 @@ from dlgn_keras.training.devices import dtype_policy
 from dlgn_keras.training.fitting import Run, fit, load_data
 from dlgn_keras.training.recipe import Recipe
 from dlgn_keras.training.result import Result
+from dlgn_keras.training.step import fixed_variables
 
 # The state that Keras' `train_step` takes on JAX: trainable, non-trainable, optimizer
 # and metrics variables.
@@ -56,7 +57,7 @@ def fit_many(
     check_alike(recipes)
     first = recipes[0]
     dataset = load_data(first, data_dir) if dataset is None else dataset
-    plain = dtype_policy(first.precision) == "float32"
+    plain = dtype_policy(first.precision) == "float32" and not first.ema
     if keras.backend.backend() != "jax" or len(recipes) == 1 or not plain:
         return [fit(recipe, dataset=dataset, progress=False) for recipe in recipes]
     return _Together(recipes, dataset).train()
@@ -136,9 +137,9 @@ class _Together:
 
     def _axes(self) -> tuple:
         """Return, for each variable of a state, its stacked axis; none for the data."""
-        data = self.trainer.get_layer("resident_data").array
+        fixed = {id(variable) for variable in fixed_variables(self.trainer)}
         return tuple(
-            [None if variable is data else 0 for variable in group]
+            [None if id(variable) in fixed else 0 for variable in group]
             for group in _variables(self.trainer)
         )
 
@@ -215,7 +216,7 @@ def _state(trainer: keras.Model) -> State:
 
 
 def _weights(trainer: keras.Model) -> list:
-    """Return the variables of a trainer's net, without the resident data."""
-    data = trainer.get_layer("resident_data").array
+    """Return the variables of a trainer's net, without those that never change."""
+    fixed = {id(variable) for variable in fixed_variables(trainer)}
     trainable, other, _, _ = _variables(trainer)
-    return [*trainable, *(v for v in other if v is not data)]
+    return [*trainable, *(v for v in other if id(v) not in fixed)]

@@ -95,7 +95,18 @@ class Recipe:
     augmentation: str = _option(
         "none", "random changes of images; shift: 4 of 32 pixels", AUGMENTATIONS
     )
+    alternating_flip: bool = _option(
+        False, "mirror an image in every second epoch, not at random"
+    )
+    erase: float = _option(0.0, "cutout: side of an erased square, share of the image")
+    mixup: float = _option(0.0, "mix pairs of images: alpha of the beta distribution")
+    cutmix: float = _option(0.0, "paste parts of other images: alpha, as for mixup")
     label_smoothing: float = _option(0.0, "share of the label spread over all classes")
+    ema: float = _option(0.0, "per step; above 0: keep a moving average of weights")
+    bias_rate: float = _option(1.0, "sgd: factor on the learning rate of biases")
+    distill_from: str | None = _option(None, "saved model whose logits are learnt too")
+    distill_weight: float = _option(0.9, "share of the teacher's logits in the loss")
+    temperature: float = _option(4.0, "softens both models' logits while distilling")
     validation: float = _option(0.0, "share or number of training examples held out")
     num_train: int | None = _option(None, "use only so many training examples")
     num_test: int | None = _option(None, "use only so many test examples")
@@ -138,6 +149,12 @@ class Recipe:
         _check_between("label_smoothing", self.label_smoothing, 0, 1)
         _check_between("warmup", self.warmup, 0, 1)
         _check_between("validation", self.validation, 0, None)
+        for name in ("erase", "ema", "distill_weight"):
+            _check_between(name, getattr(self, name), 0, 1)
+        for name in ("mixup", "cutmix", "bias_rate"):
+            _check_between(name, getattr(self, name), 0, None)
+        _check_between("temperature", self.temperature, 0, None, open_low=True)
+        self._check_tricks()
         if self.clip_norm is not None:
             _check_between("clip_norm", self.clip_norm, 0, None, open_low=True)
         whole = isinstance(self.seed, int) and not isinstance(self.seed, bool)
@@ -165,6 +182,24 @@ class Recipe:
             )
         if self.schedule == "piecewise":
             self._check_pieces()
+
+    def _check_tricks(self) -> None:
+        if self.mixup and self.cutmix:
+            raise ValueError(
+                "At most one of `mixup` and `cutmix` may be above 0. "
+                f"Received: mixup={self.mixup}, cutmix={self.cutmix}."
+            )
+        if self.alternating_flip and "flip" not in self.augmentation:
+            raise ValueError(
+                "`alternating_flip` needs an augmentation that flips. "
+                f"Received: augmentation={self.augmentation!r}."
+            )
+        if self.bias_rate != 1 and self.optimizer != "sgd":
+            raise ValueError(
+                "`bias_rate` must be 1 where the optimizer adapts the rate of each "
+                f"weight. Received: bias_rate={self.bias_rate}, "
+                f"optimizer={self.optimizer!r}."
+            )
 
     def _check_pieces(self) -> None:
         for boundary in self.boundaries:
@@ -218,8 +253,14 @@ class Recipe:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hex digits that change with any field."""
-        text = json.dumps(self.to_config(), sort_keys=True)
+        """Sixteen hex digits that change with any field.
+
+        Fields at their default do not count: a run begun before there was a field
+        goes on where the field is left alone.
+        """
+        defaults = {f.name: f.default for f in dataclasses.fields(self)}
+        config = {k: v for k, v in self.to_config().items() if v != defaults[k]}
+        text = json.dumps(config, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -12,6 +12,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from dlgn_keras.training.ingredients import AlternatingFlip
+from dlgn_keras.training.targets import Mixing, Teacher, mixed_labels, teacher_loss
+
 
 class ResidentData(keras.layers.Layer):
     """Look examples up by their index in an array kept on the device.
@@ -151,7 +154,34 @@ class ChunkTrainer(keras.Model):
     """
 
     batch_size = 1
+    distillation = (0.0, 1.0)  # share of the teacher's loss, temperature
     captured: CapturedStep | None = None
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Return the loss on the labels, as mixed, and on the teacher's logits."""
+        given = y_pred if isinstance(y_pred, dict) else {"logits": y_pred}
+        if "order" in given:
+            y = mixed_labels(given, y)
+        loss = super().compute_loss(x, y, given["logits"], sample_weight, training)
+        if "teacher" not in given:
+            return loss
+        weight, temperature = self.distillation
+        taught = teacher_loss(given, sample_weight, temperature)
+        return (1.0 - weight) * loss + weight * taught
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> Any:
+        """Update the metrics, which know class numbers and logits alone."""
+        logits = y_pred["logits"] if isinstance(y_pred, dict) else y_pred
+        return super().compute_metrics(x, y, logits, sample_weight)
 
     def train_step(self, *arguments: Any) -> Any:
         """Run the steps of a chunk; the signature is the backend's own."""
@@ -187,15 +217,24 @@ class ChunkTrainer(keras.Model):
         return self.get_metrics_result()
 
     def _captured_loop(self, batches: tuple) -> Any:
+        more_than_a_chain = isinstance(self.output, dict) or any(
+            isinstance(layer, AlternatingFlip) for layer in self.layers
+        )
         for batch in zip(*batches, strict=True):
-            if self.captured is None:
+            if self.captured is None and not more_than_a_chain:
                 self.captured = CapturedStep(self, batch)
-            self.captured(batch)
+            step = self.captured or super().train_step
+            step(batch)
         return self.get_metrics_result()
 
 
 def make_trainer(
-    net: keras.Model, x: np.ndarray, augmentation: list, batch_size: int
+    net: keras.Model,
+    x: np.ndarray,
+    augmentation: list,
+    batch_size: int,
+    mixing: Mixing | None = None,
+    teacher: Teacher | None = None,
 ) -> ChunkTrainer:
     """Return the trainer of `net` on the array `x`, sharing the net's weights.
 
@@ -204,11 +243,27 @@ def make_trainer(
         x: (n, ...) raw inputs of every part of the data set, training part first.
         augmentation: layers applied to raw inputs while training.
         batch_size: examples a step.
+        mixing: how images are mixed with each other while training.
+        teacher: a model whose logits are learnt too.
     """
     indices = keras.Input((), dtype="int32", name="indices")
     inputs = ResidentData(x)(indices)
     for layer in augmentation:
-        inputs = layer(inputs)
-    trainer = ChunkTrainer(indices, net(inputs), name="trainer")
+        places = [indices] if isinstance(layer, AlternatingFlip) else []
+        inputs = layer(inputs, *places)
+    more = {}
+    if mixing is not None:
+        inputs, more["order"], more["share"] = mixing(inputs)
+    if teacher is not None:
+        more["teacher"] = teacher(inputs)
+    logits = net(inputs)
+    outputs = {"logits": logits, **more} if more else logits
+    trainer = ChunkTrainer(indices, outputs, name="trainer")
     trainer.batch_size = batch_size
     return trainer
+
+
+def fixed_variables(trainer: keras.Model) -> list[Any]:
+    """Return the variables that no step changes: the data, a teacher's weights."""
+    names = {layer.name for layer in trainer.layers} & {"resident_data", "teacher"}
+    return [v for name in sorted(names) for v in trainer.get_layer(name).variables]

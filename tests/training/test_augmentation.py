@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from dlgn_keras.training import Recipe
 from dlgn_keras.training.ingredients import RandomShift, make_augmentation
 
 SHAPE = (16, 24, 3)  # moves by up to 2 rows and 3 columns
@@ -44,7 +45,7 @@ def find_move(image, result):
 @pytest.mark.parametrize("name", ["flip", "shift", "shift_flip"])
 def test_every_image_moves_its_own_way_by_whole_pixels(name, rng):
     x = images(rng, 60)
-    result = augmented(make_augmentation(name, SHAPE, seed=1), x)
+    result = augmented(make_augmentation(Recipe(augmentation=name, seed=1), SHAPE), x)
     assert result.shape == x.shape
     moves = [find_move(a, b) for a, b in zip(x, result, strict=True)]
     assert None not in moves
@@ -81,7 +82,7 @@ def test_all_moves_are_equally_likely(rng):
 @pytest.mark.once
 def test_half_of_the_images_are_mirrored(rng):
     x = images(rng, 400)
-    result = augmented(make_augmentation("flip", SHAPE, seed=1), x)
+    result = augmented(make_augmentation(Recipe(augmentation="flip", seed=1), SHAPE), x)
     mirrored = (result == x[:, :, ::-1]).all((1, 2, 3)).sum()
     assert abs(mirrored - 200) < 6 * np.sqrt(100)
 
@@ -89,13 +90,16 @@ def test_half_of_the_images_are_mirrored(rng):
 @pytest.mark.parametrize("name", ["none", "flip", "shift", "shift_flip"])
 def test_nothing_happens_outside_training(name, rng):
     x = images(rng, 4)
-    layers = make_augmentation(name, SHAPE, seed=1)
+    layers = make_augmentation(Recipe(augmentation=name, seed=1), SHAPE)
     np.testing.assert_array_equal(augmented(layers, x, training=False), x)
 
 
 def test_the_draws_follow_the_seed_and_go_on(rng):
     x = images(rng, 8)
-    layers = [make_augmentation("shift_flip", SHAPE, seed) for seed in (1, 1, 2)]
+    layers = [
+        make_augmentation(Recipe(augmentation="shift_flip", seed=seed), SHAPE)
+        for seed in (1, 1, 2)
+    ]
     first, same, other = (augmented(layer, x) for layer in layers)
     np.testing.assert_array_equal(first, same)
     assert not np.array_equal(first, other)
@@ -105,14 +109,16 @@ def test_the_draws_follow_the_seed_and_go_on(rng):
 @pytest.mark.usefixtures("mixed_precision")
 def test_raw_values_stay_exact_under_mixed_precision(rng):
     x = images(rng, 6) + np.float32(1 / 1024)
-    result = augmented(make_augmentation("shift_flip", SHAPE, seed=1), x)
+    result = augmented(
+        make_augmentation(Recipe(augmentation="shift_flip", seed=1), SHAPE), x
+    )
     assert None not in [find_move(a, b) for a, b in zip(x, result, strict=True)]
 
 
 @pytest.mark.once
 def test_cifars_images_move_by_four_pixels_and_digits_by_one():
     shifts = [
-        make_augmentation("shift", shape, 0)[0].most
+        make_augmentation(Recipe(augmentation="shift", seed=0), shape)[0].most
         for shape in ((32, 32, 3), (28, 28, 1), (8, 8, 1), (3, 3, 1))
     ]
     assert shifts == [(4, 4), (4, 4), (1, 1), (1, 1)]
@@ -127,5 +133,5 @@ def test_the_layer_survives_its_config():
 @pytest.mark.once
 def test_vectors_cannot_be_augmented():
     with pytest.raises(ValueError, match="`augmentation` needs images"):
-        make_augmentation("flip", (20,), 0)
-    assert make_augmentation("none", (20,), 0) == []
+        make_augmentation(Recipe(augmentation="flip", seed=0), (20,))
+    assert make_augmentation(Recipe(augmentation="none", seed=0), (20,)) == []

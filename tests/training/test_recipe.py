@@ -93,14 +93,20 @@ def test_the_fingerprint_changes_with_every_field():
         "rates": (1.0, 2.0), "batch_size": 7, "epochs": 8, "evaluate_every": 2,
         "augmentation": "flip", "label_smoothing": 0.1, "validation": 0.1,
         "num_train": 7, "num_test": 7, "precision": "mixed_bfloat16", "seed": 7,
-        "regime": "frnpf_ii", "value": "tensor", "value_norm": "scale",
+        "regime": "frnpf_ii", "value": "tensor", "value_norm": "scale", "erase": 0.4,
+        "mixup": 0.2, "cutmix": 0.2, "ema": 0.9, "distill_from": "there",
+        "distill_weight": 0.5, "temperature": 2.0,
     }  # fmt: skip
-    flnpf = {"regime": "flnpf", "gates_from": "there"}
+    pairs = [
+        {"regime": "flnpf", "gates_from": "there"},
+        {"augmentation": "flip", "alternating_flip": True},
+        {"optimizer": "sgd", "bias_rate": 2.0},
+    ]
     marks = {plain.replace(**{k: v}).fingerprint for k, v in changes.items()}
-    marks |= {plain.fingerprint, plain.replace(**flnpf).fingerprint}
-    assert len(marks) == len(changes) + 2
+    marks |= {plain.fingerprint, *(plain.replace(**p).fingerprint for p in pairs)}
+    assert len(marks) == len(changes) + 1 + len(pairs)
     fields = {field.name for field in dataclasses.fields(Recipe)}
-    assert fields == {*changes, "gates_from"}
+    assert fields == {*changes, *(name for pair in pairs for name in pair)}
 
 
 def test_a_skeleton_may_be_given_as_text():
