@@ -14,6 +14,7 @@ from dlgn_keras.version import __version__
 if TYPE_CHECKING:
     from dlgn_keras import (
         data,
+        estimators,
         experiments,
         gates,
         interpret,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         training,
         tuning,
     )
+    from dlgn_keras.estimators import DLGNTreeClassifier
     from dlgn_keras.models import DGN, DLGN, DNN, GatedModel, collapse, disentangle
     from dlgn_keras.presets import from_preset, presets
     from dlgn_keras.training import DLGNClassifier
@@ -34,11 +36,13 @@ __all__ = [
     "DLGN",
     "DNN",
     "DLGNClassifier",
+    "DLGNTreeClassifier",
     "GatedModel",
     "__version__",
     "collapse",
     "data",
     "disentangle",
+    "estimators",
     "experiments",
     "from_preset",
     "gates",
@@ -57,6 +61,7 @@ _HOMES = {
     "DGN": "models",
     "DLGN": "models",
     "DLGNClassifier": "training",
+    "DLGNTreeClassifier": "estimators",
     "DNN": "models",
     "GatedModel": "models",
     "collapse": "models",

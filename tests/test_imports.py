@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "kernels": BASE | {"autodiff", "gates", "skeletons", "layers", "models"},
     "interpret": BASE | {"autodiff", "gates", "skeletons", "layers", "models", "data"},
     "training": BASE | {"gates", "skeletons", "layers", "models", "data", "presets"},
+    "estimators": BASE | {"data", "models", "training", "interpret"},
     "tuning": ALL - {"cli", "experiments", "tuning"},
     "experiments": ALL - {"cli", "tuning", "experiments"},
 }

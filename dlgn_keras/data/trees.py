@@ -3,11 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-_CHUNK = 1 << 14  # points looked at together: bounds the memory of float64 copies
+_CHUNK = 1 << 11  # points looked at together: what they need stays in the cache
+_TOP = 15  # nodes, in four levels, that all points are multiplied with
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class ObliqueTree:
                 return "none"
         return "paths"
 
-    @property
+    @cached_property
     def asks(self) -> np.ndarray:
         """Whether each node has a nonzero plane and is reachable, (nodes,) bool."""
         asking = np.any(self.normals != 0, axis=1) | (self.biases != 0)
@@ -121,21 +123,92 @@ class ObliqueTree:
             raise ValueError(
                 f"`x` must be of shape (n, {self.dim}). Received: shape {x.shape}."
             )
-        nodes = np.zeros((len(x), self.depth + 1), np.int64)
+        nodes = np.zeros((self.depth + 1, len(x)), np.int64)
         for start in range(0, len(x), _CHUNK):
-            part = nodes[start : start + _CHUNK]  # a view: written in place
+            part = nodes[:, start : start + _CHUNK]  # a view: written in place
             # float64, so that the side does not depend on how points are batched.
-            points = x[start : start + _CHUNK].astype(np.float64)
-            part[:] = descend(points @ self.normals.T + self.biases > 0, 0)
-        return nodes
+            self._descend(
+                x[start : start + _CHUNK].astype(np.float64, copy=False), part
+            )
+        return nodes.T
 
-    def to_text(self, names: Sequence[str] | None = None, terms: int = 4) -> str:
+    def _descend(self, points: np.ndarray, ways: np.ndarray) -> None:
+        """Fill in the nodes of each level, (depth + 1, n), in place.
+
+        For the levels at the top, a product with all nodes is faster than to gather
+        each point's own; further down, it is slower.
+        """
+        heights = points @ self.normals[:_TOP].T + self.biases[:_TOP]
+        rows = np.arange(len(points)) * heights.shape[1]
+        heights = heights.ravel()
+        for level in range(self.depth):
+            here = ways[level]
+            if 2**level <= _TOP:
+                height = heights.take(rows + here)
+            else:
+                height = np.einsum("ij,ij->i", points, self.normals.take(here, 0))
+                height += self.biases[here]
+            np.add(2 * here + 1, height > 0, out=ways[level + 1])
+
+    def rescaled(self, scale: Any, offset: Any) -> "ObliqueTree":
+        """Return the tree that says of u what this tree says of `scale * u + offset`.
+
+        Args:
+            scale, offset: (dim,) numbers, or one for all features.
+
+        Example:
+            >>> from dlgn_keras.data import ObliqueTree
+            >>> tree = ObliqueTree([[1.0, 0.0]], [-10.0], [0, 1])
+            >>> tree.rescaled(2.0, 0.0).predict([[4.0, 0.0], [6.0, 0.0]]).tolist()
+            [0, 1]
+        """
+        normals = self.normals * np.asarray(scale, np.float64)
+        shift = self.normals @ np.broadcast_to(np.asarray(offset, float), self.dim)
+        return ObliqueTree(normals, self.biases + shift, self.leaf_labels)
+
+    def counts(
+        self, x: Any, y: Any, num_classes: int, weights: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return how many points of each class meet each node, and each leaf.
+
+        Args:
+            x: (n, dim) points. y: (n,) class numbers below `num_classes`.
+            weights: (n,) weights of the points; None is 1 for all.
+
+        Returns:
+            (2^(depth + 1) - 1, num_classes) float64: nodes, then leaves.
+
+        Example:
+            >>> from dlgn_keras.data import ObliqueTree
+            >>> tree = ObliqueTree([[1.0]], [0.0], [0, 1])
+            >>> tree.counts([[-1.0], [2.0], [3.0]], [0, 1, 1], 2).tolist()
+            [[1.0, 2.0], [1.0, 0.0], [0.0, 2.0]]
+        """
+        nodes = len(self.normals)
+        found = np.zeros((2 * nodes + 1, num_classes))
+        code = self.leaf(x) * num_classes + np.asarray(y)
+        size = found[nodes:].size
+        found[nodes:] = np.bincount(code, weights, size).reshape(-1, num_classes)
+        for node in reversed(range(nodes)):
+            found[node] = found[2 * node + 1] + found[2 * node + 2]
+        return found
+
+    def to_text(
+        self,
+        names: Sequence[str] | None = None,
+        terms: int | None = 4,
+        *,
+        class_names: Sequence[Any] | None = None,
+        decimals: int = 2,
+    ) -> str:
         """Return the tree as text, one line a node, each below its parent.
 
         Args:
             names: (dim,) names of the features; default "x0", "x1", ...
             terms: number of features to write per node: those with the largest weights
-                in the normal, scaled to length 1.
+                in the normal, scaled to length 1; None writes all.
+            class_names: a name for each class number; default the numbers.
+            decimals: digits after the point.
 
         Raises:
             ValueError: not `dim` names.
@@ -147,41 +220,62 @@ class ObliqueTree:
             |-- no: class 0
             `-- yes: class 1
         """
+        names = self.check_names(names)
+
+        def lines(node: int) -> list[str]:
+            node = self.skip(node)
+            if node >= len(self.normals):
+                label = self.leaf_labels[node - len(self.normals)]
+                return [f"class {label if class_names is None else class_names[label]}"]
+            below = [f"{self.question(node, names, terms, decimals)} > 0"]
+            for child, start, indent in (
+                (2 * node + 1, "|-- no: ", "|   "),
+                (2 * node + 2, "`-- yes: ", "    "),
+            ):
+                first, *rest = lines(child)
+                below += [start + first, *(indent + line for line in rest)]
+            return below
+
+        return "\n".join(lines(0))
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def check_names(self, names: Sequence[str] | None) -> list[str]:
+        """Return a name for each feature; default "x0", "x1", ..."""
         names = [f"x{k}" for k in range(self.dim)] if names is None else list(names)
         if len(names) != self.dim:
             raise ValueError(
                 f"`names` must hold {self.dim} names. Received: {len(names)} names."
             )
-        return "\n".join(self._lines(0, names, terms))
+        return names
 
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def _lines(self, node: int, names: Sequence[str], terms: int) -> list[str]:
-        """Return the lines of a subtree; nodes that ask nothing are skipped."""
-        while node < len(self.normals) and not self.asks[node]:
+    def skip(self, node: int) -> int:
+        """Return the node, or the first below it that asks, or else the leaf."""
+        asks = self.asks
+        while node < len(asks) and not asks[node]:
             node = 2 * node + 1
-        if node >= len(self.normals):
-            return [f"class {self.leaf_labels[node - len(self.normals)]}"]
-        lines = [f"{self.question(node, names, terms)} > 0"]
-        for child, start, below in (
-            (2 * node + 1, "|-- no: ", "|   "),
-            (2 * node + 2, "`-- yes: ", "    "),
-        ):
-            first, *rest = self._lines(child, names, terms)
-            lines += [start + first, *(below + line for line in rest)]
-        return lines
+        return node
 
-    def question(self, node: int, names: Sequence[str], terms: int = 4) -> str:
+    def question(
+        self,
+        node: int,
+        names: Sequence[str],
+        terms: int | None = 4,
+        decimals: int = 2,
+    ) -> str:
         """Return the left side of a node's inequality, its `terms` largest terms."""
         length = float(np.linalg.norm(self.normals[node])) or 1.0
         normal, bias = self.normals[node] / length, float(self.biases[node]) / length
         heaviest = np.argsort(-np.abs(normal), kind="stable")
         heaviest = [k for k in heaviest if normal[k]]
-        parts = [(normal[k], f"{abs(normal[k]):.2f} {names[k]}") for k in heaviest]
-        parts[terms:] = [(1.0, "...")] if len(heaviest) > terms else []
-        if round(bias, 2) or not parts:
-            parts.append((bias, f"{abs(bias):.2f}"))
+        parts = [
+            (normal[k], f"{abs(normal[k]):.{decimals}f} {names[k]}") for k in heaviest
+        ]
+        if terms is not None and len(heaviest) > terms:
+            parts[terms:] = [(1.0, "...")]
+        if round(bias, decimals) or not parts:
+            parts.append((bias, f"{abs(bias):.{decimals}f}"))
         text = "".join(f" {'-' if v < 0 else '+'} {part}" for v, part in parts)
         return "-" + text[3:] if text.startswith(" -") else text[3:]
 

@@ -32,6 +32,7 @@ from dlgn_keras.interpret.trees import (
     discontinuities,
     node_distances,
     oblique_tree,
+    prune_tree,
     refine_tree,
 )
 
@@ -70,6 +71,7 @@ __all__ = [
     "oblique_tree",
     "path_regions",
     "plots",
+    "prune_tree",
     "refine_tree",
     "report",
     "slice_regions",

@@ -114,13 +114,8 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         """
         recipe = self._recipe()
         X, y = validate_data(self, X, y)
-        check_classification_targets(y)
-        classes, codes = np.unique(y, return_inverse=True)
-        if len(classes) < 2:
-            raise ValueError(
-                f"`y` must hold two classes at least. Received: {len(classes)} class."
-            )
-        rows = _as_float32(X)
+        classes, codes = encode(y)
+        rows = as_float32(X)
         dataset = Dataset(
             name="rows",
             x_train=rows,
@@ -128,9 +123,11 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
             x_test=rows[:1],  # a data set has a test part; nothing is measured on it
             y_test=codes[:1],
             num_classes=len(classes),
-            preprocessing=_standardized(rows) if self.standardize else Preprocessing(),
+            preprocessing=standardized(rows) if self.standardize else Preprocessing(),
         )
-        weights = self._weights(y, sample_weight)
+        weights = None
+        if not (sample_weight is None and self.class_weight is None):
+            weights = row_weights(y, sample_weight, self.class_weight)
         batch_size = min(recipe.batch_size, len(rows))
         run = Run(recipe, dataset, batch_size, Share(), weights)
         run.parts = {}
@@ -168,29 +165,10 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
             **options,
         )
 
-    def _weights(self, y: np.ndarray, sample_weight: Any) -> np.ndarray | None:
-        """Return the factor of every row, of mean 1; None without weights."""
-        if sample_weight is None and self.class_weight is None:
-            return None
-        weights = np.ones(len(y)) if sample_weight is None else sample_weight
-        weights = np.asarray(weights, float)
-        if weights.shape != (len(y),) or not np.isfinite(weights).all():
-            raise ValueError(
-                f"`sample_weight` must be {len(y)} finite numbers, one per row. "
-                f"Received: sample_weight of shape {weights.shape}."
-            )
-        weights = weights * compute_sample_weight(self.class_weight, y)
-        if not (weights.min() >= 0 and weights.sum() > 0):
-            raise ValueError(
-                "Weights of rows must be at least 0, and not all 0. "
-                f"Received: weights from {weights.min():g} to {weights.max():g}."
-            )
-        return (weights / weights.mean()).astype("float32")
-
     def _logits(self, X: Any) -> np.ndarray:
         """Return float64 logits, computed eagerly to avoid compiling a program."""
         check_is_fitted(self, "model_")
-        rows = _as_float32(validate_data(self, X, reset=False))
+        rows = as_float32(validate_data(self, X, reset=False))
         filled = np.resize(
             rows, (-(-len(rows) // ROWS_AT_ONCE), ROWS_AT_ONCE, rows.shape[1])
         )
@@ -198,7 +176,36 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         return np.concatenate(parts)[: len(rows)].astype(np.float64)
 
 
-def _as_float32(X: np.ndarray) -> np.ndarray:
+def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the classes and every row's class number; refuse fewer than two."""
+    check_classification_targets(y)
+    classes, codes = np.unique(y, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"`y` must hold two classes at least. Received: {len(classes)} class."
+        )
+    return classes, codes
+
+
+def row_weights(y: np.ndarray, sample_weight: Any, class_weight: Any) -> np.ndarray:
+    """Return the factor of every row, of mean 1, as float32."""
+    weights = np.ones(len(y)) if sample_weight is None else sample_weight
+    weights = np.asarray(weights, float)
+    if weights.shape != (len(y),) or not np.isfinite(weights).all():
+        raise ValueError(
+            f"`sample_weight` must be {len(y)} finite numbers, one per row. "
+            f"Received: sample_weight of shape {weights.shape}."
+        )
+    weights = weights * compute_sample_weight(class_weight, y)
+    if not (weights.min() >= 0 and weights.sum() > 0):
+        raise ValueError(
+            "Weights of rows must be at least 0, and not all zero. "
+            f"Received: weights from {weights.min():g} to {weights.max():g}."
+        )
+    return (weights / weights.mean()).astype("float32")
+
+
+def as_float32(X: np.ndarray) -> np.ndarray:
     """Return rows as float32; raise a ValueError if they overflow."""
     with np.errstate(over="ignore"):
         rows = np.asarray(X, dtype=np.float32)
@@ -210,7 +217,7 @@ def _as_float32(X: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _standardized(rows: np.ndarray) -> Preprocessing:
+def standardized(rows: np.ndarray) -> Preprocessing:
     """Return the map to mean 0 and deviation 1; a constant feature goes to 0."""
     mean, std = rows.mean(axis=0, dtype=float), rows.std(axis=0, dtype=float)
     scale = 1 / np.where(std > 0, std, 1.0)

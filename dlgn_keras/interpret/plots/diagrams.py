@@ -214,6 +214,7 @@ def plot_tree(
     y: Any = None,
     names: Sequence[str] | None = None,
     terms: int = 2,
+    class_names: Sequence[Any] | None = None,
 ) -> Any:
     """Draw a tree from its root down, "no" to the left and "yes" to the right.
 
@@ -227,6 +228,7 @@ def plot_tree(
         y: (n,) their classes, if x is given.
         names: (dim,) names of the features; default "x0", "x1", ...
         terms: number of features to write per question, the largest weights first.
+        class_names: a name for each class number; default the numbers.
 
     Returns:
         matplotlib Figure.
@@ -234,11 +236,7 @@ def plot_tree(
     Raises:
         ValueError: points of another dimension, or a number of names other than `dim`.
     """
-    names = [f"x{k}" for k in range(tree.dim)] if names is None else list(names)
-    if len(names) != tree.dim:
-        raise ValueError(
-            f"`names` must hold {tree.dim} names. Received: {len(names)} names."
-        )
+    names = tree.check_names(names)
     places, lines = _layout(tree)
     met = hits = None
     if x is not None:
@@ -252,7 +250,7 @@ def plot_tree(
         place.plot([a, c], [b, d], color="0.6", linewidth=1.2, zorder=1)
         place.text((a + c) / 2, (b + d) / 2, answer, fontsize=7, color="0.3")
     for node, (across, height) in places.items():
-        text, colour = _label(tree, node, names, terms)
+        text, colour = _label(tree, node, names, terms, class_names)
         if met is not None and hits is not None:
             text += f"\n{met[node]} points"
             if node >= len(tree.normals) and met[node]:
@@ -266,13 +264,18 @@ def plot_tree(
 
 
 def _label(
-    tree: ObliqueTree, node: int, names: Sequence[str], terms: int
+    tree: ObliqueTree,
+    node: int,
+    names: Sequence[str],
+    terms: int,
+    class_names: Sequence[Any] | None,
 ) -> tuple[str, str]:
     if node < len(tree.normals):
         question = tree.question(node, names, terms).replace(" + ...", "\n+ ...", 1)
         return f"{node}: {question} > 0", "black"
     label = int(tree.leaf_labels[node - len(tree.normals)])
-    return f"class {label}", COLOURS[label % len(COLOURS)]
+    name = label if class_names is None else class_names[label]
+    return f"class {name}", COLOURS[label % len(COLOURS)]
 
 
 def _layout(
@@ -282,13 +285,11 @@ def _layout(
     places: dict[int, tuple[float, float]] = {}
     lines: list[tuple[int, int, str]] = []
     leaves = 0
-    asks = tree.asks
 
     def put(node: int, height: float) -> int:
         nonlocal leaves
-        while node < len(asks) and not asks[node]:
-            node = 2 * node + 1
-        if node >= len(asks):
+        node = tree.skip(node)
+        if node >= len(tree.normals):
             places[node] = (float(leaves), height)
             leaves += 1
             return node

@@ -11,6 +11,7 @@ from dlgn_keras.interpret.trees.nodes import (
     discontinuities,
     node_distances,
 )
+from dlgn_keras.interpret.trees.prune import prune_tree
 from dlgn_keras.interpret.trees.refine import refine_tree
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "discontinuities",
     "node_distances",
     "oblique_tree",
+    "prune_tree",
     "refine_tree",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 from dlgn_keras.data import ObliqueTree
 from dlgn_keras.interpret.hyperplanes import Hyperplanes, distances, hyperplanes
 from dlgn_keras.interpret.nodes import check_model
-from dlgn_keras.interpret.trees.refine import majorities, refine_tree
+from dlgn_keras.interpret.trees.refine import check_weights, majorities, refine_tree
 from dlgn_keras.models import GatedModel
 from dlgn_keras.tools.messages import check_choice, check_count
 
@@ -25,6 +25,7 @@ class Growing(NamedTuple):
     z: np.ndarray
     x: np.ndarray
     y: np.ndarray
+    weights: np.ndarray
     train: Train | None
     train_levels: int
     choose: str
@@ -46,6 +47,7 @@ def oblique_tree(
     eps: float = 0.2,
     min_cluster: int = 2,
     min_samples_leaf: int = 10,
+    sample_weight: Any = None,
 ) -> ObliqueTree:
     """Extract an oblique decision tree from the gates of a DLGN (DLGN-DT).
 
@@ -79,6 +81,8 @@ def oblique_tree(
         eps: largest distance of neighbours in DBSCAN, see `cluster_hyperplanes`.
         min_cluster: number of neighbours that make a cluster in DBSCAN.
         min_samples_leaf: smallest number of points in a leaf, at least 1.
+        sample_weight: (n,) weights of the points, above 0, in affine fits, refits and
+            leaves; `train` does not see them. None is 1 for all.
 
     Returns:
         `dk.data.ObliqueTree` on raw inputs, flattened to (n, dim): `predict`,
@@ -120,10 +124,12 @@ def oblique_tree(
         check_count("refine", refine)
     root = hyperplanes(check_model(net))
     x, z, y = _points(net, x, y)
+    weights = check_weights(sample_weight, len(y))
     growing = Growing(
         z,
         x,
         y,
+        weights,
         train,
         depth if train_levels is None else train_levels,
         choose,
@@ -133,11 +139,11 @@ def oblique_tree(
     )
     planes = np.zeros((2**depth - 1, z.shape[1] + 1))
     _grow(growing, planes, 0, np.arange(len(y)), root)
-    labels = np.full(2**depth, int(np.bincount(y).argmax()))
+    labels = np.full(2**depth, int(np.bincount(y, weights).argmax()))
     tree = ObliqueTree(planes[:, :-1], planes[:, -1], labels)
-    tree = ObliqueTree(tree.normals, tree.biases, majorities(tree, z, y))
+    tree = ObliqueTree(tree.normals, tree.biases, majorities(tree, z, y, weights))
     if refine:
-        tree = refine_tree(tree, z, y, refine)
+        tree = refine_tree(tree, z, y, refine, sample_weight=weights)
     return _on_raw_inputs(tree, net)
 
 
@@ -175,7 +181,7 @@ def _grow(
     if growing.train is not None and 1 < level <= growing.train_levels:
         net = growing.train(growing.x[here], y)
         candidates = hyperplanes(check_model(net))
-    plane = _choose(growing, growing.z[here], y, candidates)
+    plane = _choose(growing, here, candidates)
     if plane is None:
         return
     planes[node] = plane
@@ -185,9 +191,10 @@ def _grow(
 
 
 def _choose(
-    growing: Growing, z: np.ndarray, y: np.ndarray, planes: Hyperplanes
+    growing: Growing, here: np.ndarray, planes: Hyperplanes
 ) -> np.ndarray | None:
     """Return (unit normal, offset) of the node's hyperplane, None if none fits."""
+    z, y, weights = growing.z[here], growing.y[here], growing.weights[here]
     kept = _cutting(growing, z, planes)
     clusters = cluster_hyperplanes(kept, growing.eps, growing.min_cluster)
     alone = clusters.labels < 0
@@ -203,8 +210,9 @@ def _choose(
         return None
     vectors = np.concatenate([found.normals, found.offsets[:, None]], axis=1)
     vectors /= np.linalg.norm(found.normals, axis=1, keepdims=True)
-    best = affine_fits(z, y, vectors).argmax() if len(vectors) > 1 else 0
-    return vectors[best]
+    if len(vectors) == 1:
+        return vectors[0]
+    return vectors[affine_fits(z, y, vectors, weights).argmax()]
 
 
 def _cutting(growing: Growing, z: np.ndarray, planes: Hyperplanes) -> Hyperplanes:
@@ -223,9 +231,7 @@ def _on_raw_inputs(tree: ObliqueTree, net: GatedModel) -> ObliqueTree:
         np.broadcast_to(np.asarray(part, np.float64), shape).reshape(-1)
         for part in (net.preprocessing.scale, net.preprocessing.offset)
     )
-    return ObliqueTree(
-        tree.normals * scale, tree.biases + tree.normals @ offset, tree.leaf_labels
-    )
+    return tree.rescaled(scale, offset)
 
 
 class Clusters(NamedTuple):
@@ -307,7 +313,12 @@ def _sorted(centres: np.ndarray, found: np.ndarray, ranks: list[int]) -> Cluster
     return Clusters(centres[:, :-1], centres[:, -1], sizes, labels)
 
 
-def affine_fits(x: np.ndarray, y: np.ndarray, planes: np.ndarray) -> np.ndarray:
+def affine_fits(
+    x: np.ndarray,
+    y: np.ndarray,
+    planes: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> np.ndarray:
     """Return how well a hyperplane and an affine map on each side explain labels.
 
     For each candidate (a . x + c = 0) the one-hot labels are fitted by least squares
@@ -320,6 +331,7 @@ def affine_fits(x: np.ndarray, y: np.ndarray, planes: np.ndarray) -> np.ndarray:
         x: (n, dim) points of the node.
         y: (n,) class numbers, of at least two classes.
         planes: (candidates, dim + 1), normal and offset of each.
+        weights: (n,) weights of the points, above 0; None is 1 for all.
 
     Returns:
         (candidates,) float64.
@@ -327,7 +339,10 @@ def affine_fits(x: np.ndarray, y: np.ndarray, planes: np.ndarray) -> np.ndarray:
     ones = np.ones((len(x), 1), np.float32)
     points = np.concatenate([x.astype(np.float32), ones], axis=1)
     targets = (y[:, None] == np.unique(y)).astype(np.float32)
-    targets -= targets.mean(axis=0)
+    targets -= np.average(targets, axis=0, weights=weights)
+    if weights is not None:  # a factor above 0 leaves a point on its side
+        root = np.sqrt(weights, dtype=np.float32)[:, None]
+        points, targets = points * root, targets * root
     gram, moment = _sums(points, targets)
     # Near-singular sides are common: few points, or points on a line.
     ridge = 1e-4 * np.trace(gram) / len(gram) / len(x)

@@ -13,7 +13,12 @@ FEWEST = 10  # points that a node needs to be refitted
 
 
 def refine_tree(
-    tree: ObliqueTree, x: Any, y: Any, sweeps: int = 10, strength: float = 10.0
+    tree: ObliqueTree,
+    x: Any,
+    y: Any,
+    sweeps: int = 10,
+    strength: float = 10.0,
+    sample_weight: Any = None,
 ) -> ObliqueTree:
     """Return the tree with its hyperplanes refitted to data, one node at a time.
 
@@ -31,6 +36,7 @@ def refine_tree(
         sweeps: largest number of passes over the nodes, at least 1.
         strength: scikit-learn's `C` of the logistic regression on features divided
             by their common standard deviation; larger values regularise less.
+        sample_weight: (n,) weights of the points, above 0; None is 1 for all.
 
     Returns:
         ObliqueTree of the same depth; nodes that ask nothing still ask nothing.
@@ -59,12 +65,13 @@ def refine_tree(
             "`x` and `y` must hold as many points, at least one. Received: shapes "
             f"{x.shape} and {y.shape}."
         )
+    weights = check_weights(sample_weight, len(y))
     scale = float(x.std()) or 1.0
     planes = np.concatenate([tree.normals, tree.biases[:, None] / scale], axis=1)
     points = np.concatenate([x / scale, np.ones((len(x), 1))], axis=1)
-    labels = majorities(ObliqueTree(tree.normals, tree.biases, tree.leaf_labels), x, y)
+    labels = majorities(tree, x, y, weights)
     for _ in range(sweeps):
-        if not _sweep(planes, labels, points, y, strength):
+        if not _sweep(planes, labels, points, y, weights, strength):
             break
     found = ObliqueTree(planes[:, :-1], planes[:, -1] * scale, labels)
     lengths = np.linalg.norm(found.normals, axis=1)
@@ -72,14 +79,25 @@ def refine_tree(
     found = ObliqueTree(
         found.normals / lengths[:, None], found.biases / lengths, labels
     )
-    return ObliqueTree(found.normals, found.biases, majorities(found, x, y))
+    return ObliqueTree(found.normals, found.biases, majorities(found, x, y, weights))
 
 
-def majorities(tree: ObliqueTree, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def check_weights(weights: Any, number: int) -> np.ndarray:
+    """Return one finite weight above 0 for each point; None is 1 for all."""
+    found = np.ones(number) if weights is None else np.asarray(weights, np.float64)
+    if found.shape != (number,) or not (np.isfinite(found) & (found > 0)).all():
+        raise ValueError(
+            f"`sample_weight` must be {number} finite numbers above 0, one a point. "
+            f"Received: sample_weight of shape {found.shape}."
+        )
+    return found
+
+
+def majorities(
+    tree: ObliqueTree, x: np.ndarray, y: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     """Return each leaf's most common label; a leaf without points keeps its own."""
-    leaf = tree.leaf(x)
-    counts = np.zeros((len(tree.leaf_labels), int(y.max()) + 1), int)
-    np.add.at(counts, (leaf, y), 1)
+    counts = tree.counts(x, y, int(y.max()) + 1, weights)[len(tree.normals) :]
     return np.where(counts.any(axis=1), counts.argmax(axis=1), tree.leaf_labels)
 
 
@@ -88,6 +106,7 @@ def _sweep(
     labels: np.ndarray,
     points: np.ndarray,
     y: np.ndarray,
+    weights: np.ndarray,
     strength: float,
 ) -> bool:
     """Fit every node once, in place; return whether any changed."""
@@ -101,15 +120,16 @@ def _sweep(
         ends = [descend(right[here], child)[:, -1] for child in _children(node)]
         sides = [labels[end - len(planes)] for end in ends]
         if 2 * node + 1 >= len(planes):
-            sides = [np.full(len(here), label) for label in _two(y[here], labels, node)]
+            totals = np.bincount(y[here], weights[here])
+            sides = [np.full(len(here), k) for k in _two(totals, labels, node)]
         hits = [side == y[here] for side in sides]
         counts = hits[0] != hits[1]
         goal = hits[1][counts]
         if counts.sum() < FEWEST or goal.all() or not goal.any():
             continue
-        taken = points[here[counts]]
-        plane = _logistic(taken, goal, strength)
-        now, then = (np.mean((taken @ p > 0) == goal) for p in (planes[node], plane))
+        taken, weight = points[here[counts]], weights[here[counts]]
+        plane = _logistic(taken, goal, weight, strength)
+        now, then = (weight @ ((taken @ p > 0) == goal) for p in (planes[node], plane))
         if then < now:
             continue
         changed |= bool(then > now)
@@ -125,21 +145,22 @@ def _children(node: int) -> tuple[int, int]:
     return 2 * node + 1, 2 * node + 2
 
 
-def _two(y: np.ndarray, labels: np.ndarray, node: int) -> tuple[int, int]:
-    """Return the two most common labels for the two leaves below a node.
+def _two(totals: np.ndarray, labels: np.ndarray, node: int) -> tuple[int, int]:
+    """Return the two labels of largest total for the two leaves below a node.
 
     A label that a leaf already has stays on its side.
     """
     left, right = (int(labels[c - len(labels) + 1]) for c in _children(node))
-    counts = np.bincount(y)
-    common = [int(k) for k in np.argsort(-counts, kind="stable")[:2] if counts[k]]
+    common = [int(k) for k in np.argsort(-totals, kind="stable")[:2] if totals[k]]
     if len(common) < 2 or {left, right} == set(common):
         return left, right
     first, second = common
     return (second, first) if left == second or right == first else (first, second)
 
 
-def _logistic(points: np.ndarray, goal: np.ndarray, strength: float) -> np.ndarray:
+def _logistic(
+    points: np.ndarray, goal: np.ndarray, weights: np.ndarray, strength: float
+) -> np.ndarray:
     """Return (normal, offset) of a logistic regression; the last feature is 1."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -148,5 +169,5 @@ def _logistic(points: np.ndarray, goal: np.ndarray, strength: float) -> np.ndarr
     with warnings.catch_warnings():
         # For separable points the weights diverge, but their direction converges.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(points[:, :-1], goal)
+        model.fit(points[:, :-1], goal, weights)
     return np.concatenate([model.coef_[0], model.intercept_])
