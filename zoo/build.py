@@ -5,6 +5,7 @@ python zoo/build.py dlgn_fc_mnist --minutes 5  one preset (and the DNN it needs)
 python zoo/build.py --data-dir folder          data from folder/<name>.npz
 python zoo/build.py --measure                  anew: accuracy at hard gates, pixels
 python zoo/build.py --again dirty              train anew what is not from a commit
+python zoo/build.py --accelerator --minutes 8 --out folder   what ends in 8 minutes
 
 Runs are kept in --runs: kill it, start it again, and it goes on from the last epoch.
 Needs Keras, one backend and NumPy; matplotlib for the curves.
@@ -29,12 +30,18 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", help="presets; all of the manifest if none")
     parser.add_argument("--minutes", type=float, default=10.0, help="time to use")
     parser.add_argument("--out", type=Path, default=CHECKOUT / "zoo")
-    parser.add_argument("--runs", type=Path, default=Path("runs/zoo"))
+    parser.add_argument("--runs", type=Path, help="runs/zoo, or OUT/runs")
     parser.add_argument("--data-dir", help="tensorflow-datasets or npz folder")
     parser.add_argument("--seeds", type=int, default=None, help="instead of its own")
     parser.add_argument("--measure", action="store_true", help="train nothing")
     parser.add_argument(
         "--again", choices=("dirty",), help="retrain presets not made from a commit"
+    )
+    parser.add_argument(
+        "--accelerator",
+        action="store_true",
+        help="start only what ends in the time; runs, compilations and packed parts "
+        "go below --out",
     )
     parser.add_argument("--list", action="store_true", help="say what is missing")
     return parser.parse_args()
@@ -45,15 +52,17 @@ def set_up(runs: Path) -> None:
     if importlib.util.find_spec("tensorflow") is None:
         os.environ.setdefault("KERAS_BACKEND", "jax")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(runs.resolve() / ".jax"))
-
-
-class TimeIsUp(Exception):
-    """The time given is used; the run can go on later."""
+    cache = runs.resolve().with_name("cache") if runs.name == "runs" else runs / ".jax"
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.resolve()))
 
 
 def jobs(
-    names: list[str], out: Path, seeds: int | None, strong: bool, clean: bool = False
+    names: list[str],
+    out: Path,
+    seeds: int | None,
+    strong: bool,
+    clean: bool = False,
+    tables: bool = False,
 ) -> list[tuple]:
     """Return (entry, seed) of every missing run: first seeds first.
 
@@ -63,6 +72,7 @@ def jobs(
         seeds: how many instead of the manifest's number, or None.
         strong: whether there is an accelerator.
         clean: whether a run of changed code counts as missing, in presets there are.
+        tables: whether entries wanted for their figures alone count.
     """
     import shelf
     from manifest import entries, entry
@@ -72,6 +82,7 @@ def jobs(
     ]
     if clean:
         wanted = [e for e in wanted if (out / e.name).is_dir()]
+    wanted = [e for e in wanted if tables or not e.table]
     most = max((seeds or e.seeds for e in wanted), default=0)
     found = []
     for seed in range(most):
@@ -104,68 +115,32 @@ def measure(names: list[str], out: Path, data_dir: str | None) -> None:
         keras.backend.clear_session()
 
 
-def main() -> int:
-    given = arguments()
-    set_up(given.runs)
+def build(given: argparse.Namespace) -> None:
+    """Train what is missing, most wanted first, until the time is used."""
     import generate
     import keras
     import shelf
-    from manifest import entry
+    from runs import Runs, TimeIsUp, stop_at
 
-    from dlgn_keras import data
-    from dlgn_keras.training import Result, fit
     from dlgn_keras.training.devices import on_accelerator
     from dlgn_keras.training.result import source_commit
 
-    strong = on_accelerator()
+    clean, commit = given.again is not None, source_commit()
+    if clean:
+        if commit is None or commit.endswith(shelf.DIRTY):
+            raise ValueError(f"--again needs a clean commit. Received: {commit}.")
+        given.runs = given.runs / commit  # runs of other code stay apart
+    missing = jobs(given.names, given.out, given.seeds, on_accelerator(), clean)
+    if given.list:
+        print("\n".join(f"{e.name} seed {seed}" for e, seed in missing) or "none")
+        return
+    given.out.mkdir(parents=True, exist_ok=True)
+    runs = Runs(given.runs, given.data_dir)
     deadline = time.monotonic() + 60 * given.minutes
-    sets: dict[str, Any] = {}
-
-    class Deadline(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            if time.monotonic() > deadline and epoch + 1 < self.params["epochs"]:
-                raise TimeIsUp
-
-    def train(name: str, seed: int) -> tuple[Any, Result]:
-        wanted = entry(name)
-        if time.monotonic() > deadline:
-            raise TimeIsUp
-        source = None
-        if wanted.gates_from:
-            train(wanted.gates_from, seed)
-            source = str(given.runs / f"{wanted.gates_from}-{seed}")
-        recipe = wanted.recipe(seed, source)
-        if recipe.data not in sets:
-            sets[recipe.data] = data.load(recipe.data, data_dir=given.data_dir)
-        result = fit(
-            recipe,
-            given.runs / f"{name}-{seed}",
-            dataset=sets[recipe.data],
-            progress=False,
-            callbacks=[Deadline()],
-        )
-        return recipe, result
-
-    front = CHECKOUT / "README.md"
-    front = front if given.out.resolve() == generate.ZOO else None
     try:
-        if given.measure:
-            measure(given.names, given.out, given.data_dir)
-            generate.write(given.out, front)
-            return 0
-        clean, commit = given.again is not None, source_commit()
-        if clean:
-            if commit is None or commit.endswith(shelf.DIRTY):
-                raise ValueError(f"--again needs a clean commit. Received: {commit}.")
-            given.runs = given.runs / commit  # runs of other code stay apart
-        missing = jobs(given.names, given.out, given.seeds, strong, clean)
-        if given.list:
-            print("\n".join(f"{e.name} seed {seed}" for e, seed in missing) or "none")
-            return 0
-        given.out.mkdir(parents=True, exist_ok=True)
         for k, (wanted, seed) in enumerate(missing):
-            recipe, result = train(wanted.name, seed)
-            shelf.put(wanted, recipe, result, sets[recipe.data], given.out)
+            recipe, result = runs.train(wanted, seed, [stop_at(deadline)])
+            shelf.put(wanted, recipe, result, runs.dataset(recipe), given.out)
             print(
                 f"[{k + 1}/{len(missing)}] {wanted.name} seed {seed}: "
                 f"{100 * result.test_accuracy:.2f} % in {result.seconds:.0f} s",
@@ -174,10 +149,77 @@ def main() -> int:
             keras.backend.clear_session()
     except TimeIsUp:
         print("The time is used; the same command goes on from here.")
+    generate.write(given.out, front_page(given.out))
+
+
+def build_in_short_time(given: argparse.Namespace) -> None:
+    """Run what ends in the time, and pack presets, tables, runs and compilations."""
+    import accelerator
+    import keras
+    import shelf
+    from runs import Runs, write_table
+
+    from dlgn_keras.presets.files import METADATA
+
+    deadline = time.monotonic() + 60 * given.minutes - accelerator.PACKING
+    presets, tables = given.out / "presets", given.out / "tables"
+    runs = Runs(given.runs, given.data_dir)
+    paces = accelerator.Paces(given.runs / "pace.json")
+    queue = []
+    for wanted, seed in jobs(
+        given.names, presets, given.seeds, strong=True, tables=True
+    ):
+        recipe = wanted.recipe(seed)
+
+        def train(callbacks: list, wanted: Any = wanted, seed: int = seed) -> None:
+            recipe, result = runs.train(wanted, seed, callbacks)
+            dataset = runs.dataset(recipe)
+            if not wanted.table:
+                shelf.put(wanted, recipe, result, dataset, presets)
+            write_table(tables, f"{wanted.name}-{seed}", result, dataset)
+            keras.backend.clear_session()
+
+        queue.append((f"{wanted.name}-{seed}", recipe, train))
+    if given.list:
+        print("\n".join(name for name, _, _ in queue) or "none")
+        return
+    accelerator.run_queue(queue, paces, deadline)
+    shelves = {"presets": presets, "tables": tables, "runs": given.runs}
+    if any(presets.glob(f"*/{METADATA}")):
+        shelf.refresh(presets)
+    shelves["cache"] = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    for part in accelerator.pack(shelves, given.out / "parts"):
+        print(f"{part} {part.stat().st_size / 2**20:.1f} MiB")
+
+
+def front_page(out: Path) -> Path | None:
+    """Return the README, whose table follows the zoo of the checkout alone."""
+    import generate
+
+    return CHECKOUT / "README.md" if out.resolve() == generate.ZOO else None
+
+
+def main() -> int:
+    given = arguments()
+    if given.accelerator and given.out == CHECKOUT / "zoo":
+        given.out = Path("accelerator")
+    given.runs = given.runs or (
+        given.out / "runs" if given.accelerator else Path("runs/zoo")
+    )
+    set_up(given.runs)
+    import generate
+
+    try:
+        if given.measure:
+            measure(given.names, given.out, given.data_dir)
+            generate.write(given.out, front_page(given.out))
+        elif given.accelerator:
+            build_in_short_time(given)
+        else:
+            build(given)
     except (ValueError, FileNotFoundError, ImportError, FloatingPointError) as error:
         print(f"build.py: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    generate.write(given.out, front)
     return 0
 
 

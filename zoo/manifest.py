@@ -25,6 +25,7 @@ class Entry:
         fields: the recipe's fields, without a seed.
         seeds: how many runs its accuracy is the mean of.
         needs_accelerator: whether a CPU would take many hours, or days.
+        table: whether it is wanted for its figures alone, its weights being too many.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Entry:
     fields: dict[str, Any]
     seeds: int
     needs_accelerator: bool
+    table: bool = False
 
     @property
     def twin(self) -> str:
@@ -77,6 +79,7 @@ def entries() -> dict[str, Entry]:
                     fields,
                     group["seeds"],
                     group.get("needs_accelerator", False),
+                    group.get("table", False),
                 )
     return found
 

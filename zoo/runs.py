@@ -1,0 +1,115 @@
+"""The zoo's training runs: one folder each, and the figures beside the headline."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from manifest import Entry, entry
+
+from dlgn_keras import data
+from dlgn_keras.data import Dataset
+from dlgn_keras.tools.files import read_json, write_json, write_text
+from dlgn_keras.training import Recipe, Result, fit
+
+COLUMNS = ("last", "hard gates", "mirrored too", "best", "best epoch", "epoch, s")
+
+
+class TimeIsUp(Exception):
+    """The time given is used; the run can go on later."""
+
+
+def stop_at(deadline: float) -> keras.callbacks.Callback:
+    """Return what ends a run after the round in which the time is up."""
+
+    def stop(epoch: int, logs: Any) -> None:
+        if time.monotonic() > deadline and epoch + 1 < callback.params["epochs"]:
+            raise TimeIsUp
+
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=stop)
+    return callback
+
+
+class Runs:
+    """Train the manifest's entries, each in a folder; data sets are read once.
+
+    Args:
+        folder: of all runs; a run's own is <name>-<seed>.
+        data_dir: tensorflow-datasets folder, or one with <name>.npz.
+    """
+
+    def __init__(self, folder: Path, data_dir: str | None) -> None:
+        self.folder = folder
+        self.data_dir = data_dir
+        self._sets: dict[str, Dataset] = {}
+
+    def dataset(self, recipe: Recipe) -> Dataset:
+        """Return the data of a recipe."""
+        if recipe.data not in self._sets:
+            self._sets[recipe.data] = data.load(recipe.data, data_dir=self.data_dir)
+        return self._sets[recipe.data]
+
+    def train(self, wanted: Entry, seed: int, callbacks: list) -> tuple[Recipe, Result]:
+        """Return recipe and result of a run; a DNN whose gates it needs comes first.
+
+        The callbacks may end either by an exception; what is done is kept.
+        """
+        source = None
+        if wanted.gates_from:
+            self.train(entry(wanted.gates_from), seed, callbacks)
+            source = str(self.folder / f"{wanted.gates_from}-{seed}")
+        recipe = wanted.recipe(seed, source)
+        result = fit(
+            recipe,
+            self.folder / f"{wanted.name}-{seed}",
+            dataset=self.dataset(recipe),
+            progress=False,
+            callbacks=callbacks,
+        )
+        return recipe, result
+
+
+def beside_the_headline(net: Any, dataset: Dataset) -> dict[str, float]:
+    """Return test accuracies at hard gates, and with each image and its mirror image.
+
+    The second is the accuracy of the mean of both logits, on images alone.
+    """
+    found = {}
+    x, y = dataset.x_test, dataset.y_test
+
+    def logits(model: Any, images: np.ndarray) -> np.ndarray:
+        return model.predict(images, batch_size=500, verbose=0)
+
+    def accuracy(values: np.ndarray) -> float:
+        return round(float((values.argmax(1) == y).mean()), 6)
+
+    if net.gate_mode != "hard":
+        hard = type(net).from_config({**net.get_config(), "gate": "hard"})
+        hard.set_weights(net.get_weights())
+        found["hard gates"] = accuracy(logits(hard, x))
+    if x.ndim == 4:
+        found["mirrored too"] = accuracy(logits(net, x) + logits(net, x[:, :, ::-1]))
+    return found
+
+
+def write_table(folder: Path, name: str, result: Result, dataset: Dataset) -> None:
+    """Add a run to accuracy.json and accuracy.md in a folder, first runs first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "accuracy.json"
+    rows = read_json(path) if path.is_file() else {}
+    rows[name] = {
+        "last": result.test_accuracy,
+        **beside_the_headline(result.model, dataset),
+        "best": result.best_test_accuracy,
+        "best epoch": result.best_epoch,
+        "epoch, s": round(result.seconds_per_epoch, 3),
+        "recipe": result.recipe,
+        "environment": result.environment,
+    }
+    write_json(path, rows)
+    lines = [f"| run | {' | '.join(COLUMNS)} |", "| --- |" + " ---: |" * len(COLUMNS)]
+    for run, row in rows.items():
+        cells = [str(row.get(column, "")) for column in COLUMNS]
+        lines.append(f"| {run} | {' | '.join(cells)} |")
+    write_text(folder / "accuracy.md", "\n".join(lines) + "\n")
