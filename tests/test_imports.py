@@ -59,6 +59,7 @@ ONLY_IN = {
     "tensorflow_datasets": ("data",),
     "tensorflow": (
         "data/prepared",
+        "data/tfds",
         "training/batches",
         "autodiff",
     ),

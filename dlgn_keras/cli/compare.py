@@ -13,6 +13,7 @@ from dlgn_keras.cli.options import (
     add_number,
     add_out,
     add_recipe_options,
+    data_options,
     default_folder,
     given_options,
     names_of,
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
     seeds = range(check_count("seeds", arguments.seeds))
     base = Recipe(**{**NAMED["digits"], **given_options(arguments)})
     out = make_folder(arguments.out or default_folder("compare", base))
-    dataset = dk.training.load_data(base, arguments.data_dir)
+    dataset = dk.training.load_data(base, **data_options(arguments))
     results: dict[str, list[Result]] = {}
     for family in dict.fromkeys(families):
         for seed in seeds:

@@ -5,7 +5,7 @@ import json
 
 import dlgn_keras as dk
 from dlgn_keras.cli.options import add_common_options, add_data_dir
-from dlgn_keras.cli.saved import MODEL_HELP, data_of, load_model
+from dlgn_keras.cli.saved import MODEL_HELP, data_for, data_of, load_model
 from dlgn_keras.tools.numbers import percent
 from dlgn_keras.tools.terminal import print_table
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     net = load_model(arguments.model)
     name = data_of(arguments.model, arguments.data)
-    dataset = dk.data.load(name, data_dir=arguments.data_dir)
+    dataset = data_for(net, name, arguments)
     x = getattr(dataset, f"x_{arguments.split}")
     y = getattr(dataset, f"y_{arguments.split}")
     if dataset.num_classes != net.num_classes:

@@ -16,7 +16,7 @@ from dlgn_keras.cli.options import (
     reader,
     whole,
 )
-from dlgn_keras.cli.saved import MODEL_HELP, load_model
+from dlgn_keras.cli.saved import MODEL_HELP, data_for, load_model
 from dlgn_keras.tools.numbers import percent
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def inputs_of(
         files = arguments.images
         return files, np.stack([dk.interpret.load_image(f, net).raw for f in files])
     if arguments.data:
-        dataset = dk.data.load(arguments.data, data_dir=arguments.data_dir)
+        dataset = data_for(net, arguments.data, arguments)
         indices = [reader(int, "numbers")(part) for part in names_of(arguments.index)]
         last = len(dataset.y_test) - 1
         if not indices or not all(0 <= k <= last for k in indices):

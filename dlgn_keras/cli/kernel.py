@@ -5,7 +5,7 @@ import json
 
 import dlgn_keras as dk
 from dlgn_keras.cli.options import add_common_options, add_data_dir, add_number
-from dlgn_keras.cli.saved import MODEL_HELP, data_of, load_model
+from dlgn_keras.cli.saved import MODEL_HELP, data_for, data_of, load_model
 from dlgn_keras.tools.files import make_folder, write_atomically, write_json
 from dlgn_keras.tools.numbers import percent
 from dlgn_keras.tools.terminal import print_table
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     nets = {name: load_model(name) for name in arguments.models}
     name = data_of(arguments.models[0], arguments.data)
-    dataset = dk.data.load(name, data_dir=arguments.data_dir)
+    dataset = data_for(next(iter(nets.values())), name, arguments)
     dataset = dataset.take(
         min(arguments.train, len(dataset.y_train)),
         min(arguments.test, len(dataset.y_test)),

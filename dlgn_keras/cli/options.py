@@ -6,9 +6,9 @@ import re
 import textwrap
 import types
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
+from dlgn_keras.data.names import short_name
 from dlgn_keras.skeletons import Skeleton
 from dlgn_keras.tools.messages import closest
 from dlgn_keras.training.recipe import Recipe
@@ -99,10 +99,28 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
-    """Add --data-dir, where mnist, cifar10 and cifar100 are looked for."""
+    """Add --data-dir, --memory and --skip-unreadable: how data are loaded."""
     parser.add_argument(
         "--data-dir", help="tensorflow-datasets folder, or one with <name>.npz"
     )
+    parser.add_argument(
+        "--memory",
+        type=number,
+        metavar="GB",
+        help="read larger sets of pictures from disk while they are used "
+        "(default: a quarter of the free memory)",
+    )
+    parser.add_argument(
+        "--skip-unreadable",
+        action="store_true",
+        help="leave pictures out that cannot be read",
+    )
+
+
+def data_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what `add_data_dir` read, as arguments of `dk.data.load`."""
+    names = ("data_dir", "memory", "skip_unreadable")
+    return {name: getattr(arguments, name) for name in names}
 
 
 def add_recipe_options(
@@ -146,7 +164,7 @@ def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def default_folder(command: str, recipe: Recipe) -> str:
     """Return runs/<command>_<skeleton>_<data>_<fingerprint>: one folder a recipe."""
-    data = Path(recipe.data).stem
+    data = short_name(recipe.data)
     return f"runs/{command}_{recipe.skeleton.name}_{data}_{recipe.fingerprint[:8]}"
 
 

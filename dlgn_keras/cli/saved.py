@@ -1,10 +1,14 @@
 """Models as the command line names them: a run folder, a .keras file, a preset."""
 
+import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dlgn_keras as dk
+from dlgn_keras.cli.options import data_options
+from dlgn_keras.data import NAMES, Dataset
+from dlgn_keras.data.names import TFDS
 
 if TYPE_CHECKING:
     from dlgn_keras.interpret.contributions import Model
@@ -40,6 +44,14 @@ def data_of(name: str, given: str | None) -> str:
     if not found:
         raise ValueError(f"`--data` must name a data set for {name!r}. Received: none.")
     return found
+
+
+def data_for(net: "Model", name: str, arguments: argparse.Namespace) -> Dataset:
+    """Return a data set; pictures of any size get the size that the model takes."""
+    shape = net.input_shape[1:]
+    sized = name.startswith(TFDS) or Path(name).is_dir()
+    size = shape[:2] if sized and name not in NAMES and len(shape) == 3 else None
+    return dk.data.load(name, image_size=size, **data_options(arguments))
 
 
 def _is_saved(name: str) -> bool:

@@ -10,6 +10,7 @@ from dlgn_keras.cli.options import (
     add_common_options,
     add_data_dir,
     add_recipe_options,
+    data_options,
     default_folder,
     given_options,
     reader,
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     result = dk.training.fit(
         recipe,
         out,
-        data_dir=arguments.data_dir,
+        **data_options(arguments),
         devices=devices,
         progress=not arguments.json,
         tensorboard=arguments.tensorboard,

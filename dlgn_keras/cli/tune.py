@@ -16,6 +16,7 @@ from dlgn_keras.cli.options import (
     add_number,
     add_out,
     add_recipe_options,
+    data_options,
     given_options,
     names_of,
     number,
@@ -146,7 +147,7 @@ def _hypermodel(arguments: argparse.Namespace, fields: dict[str, Any]) -> Any:
     space = arguments.space
     return dk.tuning.GatedHyperModel(
         space=_function(space) if ".py:" in space else space,
-        data_dir=arguments.data_dir,
+        data_options=data_options(arguments),
         **fields,
     )
 

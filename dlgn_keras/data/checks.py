@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from dlgn_keras.data.stored import Stored
+
 MOST_CLASSES = 1_000_000
 PIECE = 1 << 20  # values looked at together
 
@@ -39,8 +41,10 @@ def check_arrays(
         >>> x.shape, y.shape
         ((2, 1), (2,))
     """
-    x, y = np.asarray(x), np.asarray(y)
-    check_inputs(x, x_name)
+    y = np.asarray(y)
+    if not isinstance(x, Stored):  # those are looked at when they are read
+        x = np.asarray(x)
+        check_inputs(x, x_name)
     y = check_labels(y, num_classes, y_name)
     if len(x) != len(y):
         raise ValueError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from dlgn_keras.data.checks import MOST_CLASSES, check_arrays, check_same_scale
 from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.data.stored import Rows, Stored, select
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -17,6 +18,8 @@ class Dataset:
     Args:
         name: short name, such as "mnist".
         x_train: (n, ...) raw training inputs; images (n, height, width, channels).
+            An array, or `Stored` inputs that are read when they are used; a memory-
+            mapped array becomes such.
         y_train: (n,) class numbers, 0 to `num_classes - 1`.
         x_test: test inputs, of the shape of the training inputs.
         y_test: test labels.
@@ -40,15 +43,15 @@ class Dataset:
     """
 
     name: str
-    x_train: np.ndarray
+    x_train: Any
     y_train: np.ndarray
-    x_test: np.ndarray
+    x_test: Any
     y_test: np.ndarray
     num_classes: int
     class_names: tuple[str, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     terms: str = ""
-    x_validation: np.ndarray | None = None
+    x_validation: Any = None
     y_validation: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -72,6 +75,10 @@ class Dataset:
             )
         for split in self.splits:
             x_name, y_name = f"x_{split}", f"y_{split}"
+            if isinstance(getattr(self, x_name), np.memmap):
+                mapped = getattr(self, x_name)
+                stored = Stored(Rows(mapped), np.arange(len(mapped)))
+                object.__setattr__(self, x_name, stored)
             x, y = check_arrays(
                 getattr(self, x_name),
                 getattr(self, y_name),
@@ -87,6 +94,8 @@ class Dataset:
                 )
             object.__setattr__(self, x_name, x)
             object.__setattr__(self, y_name, y)
+            if isinstance(x, Stored) or isinstance(self.x_train, Stored):
+                continue
             check_same_scale(self.x_train, x, "x_train", x_name)
             problem = self.preprocessing.scale_problem(x)
             if problem:
@@ -104,7 +113,14 @@ class Dataset:
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one raw input, without the batch axis."""
-        return np.shape(self.x_train)[1:]
+        x = self.x_train
+        return tuple(x.shape if isinstance(x, Stored) else np.shape(x))[1:]
+
+    @property
+    def stored(self) -> bool:
+        """Whether inputs are read from disk when they are used."""
+        parts = (getattr(self, f"x_{split}") for split in self.splits)
+        return any(isinstance(x, Stored) for x in parts)
 
     def with_validation(self, size: float = 0.1, *, seed: int = 0) -> "Dataset":
         """Return the data set with a validation part taken out of its training part.
@@ -135,9 +151,9 @@ class Dataset:
         chosen[stratified_indices(self.y_train, num, seed)] = True
         return replace(
             self,
-            x_train=self.x_train[~chosen],
+            x_train=select(self.x_train, ~chosen),
             y_train=self.y_train[~chosen],
-            x_validation=self.x_train[chosen],
+            x_validation=select(self.x_train, chosen),
             y_validation=self.y_train[chosen],
         )
 
@@ -171,7 +187,7 @@ class Dataset:
                 )
             index = balanced_indices(getattr(self, f"y_{split}"), int(num))
             for part in (f"x_{split}", f"y_{split}"):
-                parts[part] = getattr(self, part)[index]
+                parts[part] = select(getattr(self, part), index)
         return replace(self, **parts)
 
     def binary(self, classes: tuple[int, int] = (4, 7)) -> "Dataset":
@@ -192,8 +208,8 @@ class Dataset:
         for split in self.splits:
             x, y = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
             keep = (y == first) | (y == second)
-            parts[f"x_{split}"], parts[f"y_{split}"] = x[keep], y[keep] == second
-            parts[f"y_{split}"] = parts[f"y_{split}"].astype(np.int64)
+            parts[f"x_{split}"] = select(x, keep)
+            parts[f"y_{split}"] = (y[keep] == second).astype(np.int64)
         names = (self.class_names[first], self.class_names[second])
         return replace(
             self,

@@ -1,19 +1,24 @@
-"""Load a data set by its name, or from a file."""
+"""Load a data set by its name, or from a file or folder."""
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from dlgn_keras.data.dataset import Dataset, stratified_indices
 from dlgn_keras.data.mnist1d import read_mnist1d
-from dlgn_keras.data.npz import read_npz
+from dlgn_keras.data.names import TFDS, short_name
+from dlgn_keras.data.npz import read_npz, statistics
 from dlgn_keras.data.oblique import SIZES, oblique_dataset
-from dlgn_keras.data.prepared import SOURCES, read_prepared
+from dlgn_keras.data.picture_folder import read_folder
+from dlgn_keras.data.prepared import SOURCES, unreadable
 from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.data.stored import Unreadable, in_memory, select
+from dlgn_keras.data.tfds import Named, read_tfds
 from dlgn_keras.tools.files import expanded
+from dlgn_keras.tools.memory import memory_bound
 from dlgn_keras.tools.messages import closest
 
 
@@ -51,6 +56,8 @@ BUNDLED: dict[str, Callable[[], Dataset]] = {
     "mnist1d": read_mnist1d,
 }
 NAMES = (*BUNDLED, *SOURCES, *SIZES)
+TEST_SHARE = 0.2
+STATISTICS = 5000  # pictures that tell mean and deviation
 
 
 def load(
@@ -59,8 +66,11 @@ def load(
     data_dir: str | os.PathLike[str] | None = None,
     download: bool = True,
     seed: int | None = None,
+    image_size: int | Sequence[int] | None = None,
+    memory: float | None = None,
+    skip_unreadable: bool = False,
 ) -> Dataset:
-    """Return a data set by name, or from your own .npz file.
+    """Return a data set by name, or from your own file or folder.
 
     | name | what | preprocessing |
     | --- | --- | --- |
@@ -69,25 +79,46 @@ def load(
     | mnist | 28 x 28 x 1, 60000 and 10000 | x / 255 |
     | cifar10, cifar100 | 32 x 32 x 3, 50000 and 10000 | mean and deviation per channel |
     | sdi, sdii, sdiii | labels of a random oblique tree, see `oblique_dataset` | none |
+    | tfds:NAME | a set of tensorflow-datasets, also tfds:NAME/CONFIG:1.0.0 | as .npz |
+    | a folder | pictures: a folder a class, or train and test that have these | as .npz |
     | *.npz | x_train, y_train, x_test, y_test | integers: own mean and deviation; floats: none |
 
-    mnist, cifar10 and cifar100 come from tensorflow-datasets: a prepared folder is
-    used if there is one, else the set is downloaded. A folder that holds
-    <name>.npz works too, and needs no TensorFlow. A missing set is never replaced by
-    another. Inputs are raw (pixels stay integers); a model
-    applies `Dataset.preprocessing` itself.
+    mnist, cifar10, cifar100 and tfds:NAME come from tensorflow-datasets: a prepared
+    folder is used if there is one, else the set is downloaded. A folder that holds
+    <name>.npz works too for the first three. A missing set is never replaced by
+    another. Inputs are raw (pixels stay integers); a model applies
+    `Dataset.preprocessing` itself.
+
+    A set of tensorflow-datasets has one image or vector and one class label an
+    example. Its splits train, test and validation are used; validation is the test
+    part where there is none, and where there is neither, a fifth of train, stratified,
+    seed 0. See `read_folder` for how a folder is split. Pictures are rotated by their
+    EXIF tag, laid on white and, where they are of several sizes, cut around their
+    centre to the proportions of `image_size` and resized. Their mean and deviation are
+    those of at most 5000 training pictures, spread evenly.
+
+    Images of tensorflow-datasets, once decoded, are kept in `dlgn_keras_data` in
+    KERAS_HOME (default ~/.keras), which can be deleted. A set of records or pictures larger than `memory` is not loaded: its parts are
+    `Stored` inputs, read from disk whenever they are used, in training too.
 
     Args:
-        name: a name of the table, or a path that ends in .npz.
+        name: a name of the table, a folder, or a path that ends in .npz.
         data_dir: tensorflow-datasets folder, or one that holds <name>.npz; None is
             the default of tensorflow-datasets, which the variable TFDS_DATA_DIR
-            sets. Only for mnist, cifar10, cifar100.
+            sets.
         download: whether a missing set may be downloaded.
         seed: seed of the tree and the points, default 0. Only for sdi, sdii, sdiii.
+        image_size: pixels of a side, or (height, width), for pictures of tfds:NAME
+            or a folder; None where all have one size.
+        memory: most gigabytes to load; None is a quarter of the free memory.
+        skip_unreadable: whether pictures that cannot be read are left out. Otherwise
+            they are listed in an error, or end the training that meets them.
 
     Raises:
-        ValueError: unknown name, bad arrays in a file, or a seed where none is used.
+        ValueError: unknown name, bad arrays in a file, images of several sizes, or an
+            argument that goes with other sets.
         FileNotFoundError: the file or the prepared set is not there.
+        OSError: a damaged set, pictures that cannot be read.
         ImportError: tensorflow or tensorflow-datasets is needed and not installed.
 
     Example:
@@ -96,26 +127,74 @@ def load(
         (1437, 8, 8, 1)
     """  # noqa: E501  (the table's lines)
     name = os.fspath(name)
-    if name in SIZES:
-        return oblique_dataset(name, seed=0 if seed is None else seed).dataset
-    if seed is not None:
+    if seed is not None and name not in SIZES:
         raise ValueError(
             f"`seed` must be None except for {', '.join(SIZES)}. "
             f"Received: seed={seed!r} with name={name!r}."
         )
+    prepared = name in SOURCES or name.startswith(TFDS)
+    pictured = not prepared and name not in NAMES and expanded(name, "name").is_dir()
+    if image_size is not None and (name in SOURCES or not (prepared or pictured)):
+        raise ValueError(
+            "`image_size` goes with tfds:NAME and folders of pictures. "
+            f"Received: image_size={image_size!r} with name={name!r}."
+        )
+    if name in SIZES:
+        return oblique_dataset(name, seed=0 if seed is None else seed).dataset
     if name in BUNDLED:
         return BUNDLED[name]()
-    if name in SOURCES:
-        if data_dir is not None:
-            arrays = expanded(data_dir, "data_dir") / f"{name}.npz"
-            if arrays.is_file():
-                return _named(name, arrays)
-        return read_prepared(name, data_dir, download)
+    if name in SOURCES and data_dir is not None:
+        arrays = expanded(data_dir, "data_dir") / f"{name}.npz"
+        if arrays.is_file():
+            return _named(name, arrays)
+    if prepared:
+        wanted = name.removeprefix(TFDS)
+        found = read_tfds(wanted, data_dir, download, image_size, skip_unreadable)
+        return _settled(found, name, memory)
+    if pictured:
+        folder = expanded(name, "name")
+        parts, names = read_folder(folder, image_size, skip_unreadable)
+        terms = f"Read from {folder.name}; its owner's terms apply."
+        return _settled(Named(short_name(name), parts, names, terms), name, memory)
     if name.lower().endswith(".npz"):
         return read_npz(name)
     raise ValueError(
-        f"`name` must be one of {', '.join(NAMES)}, or a path that ends in .npz. "
+        f"`name` must be one of {', '.join(NAMES)}, tfds:NAME, a folder of pictures, "
+        "or a path that ends in .npz. "
         f"Received: name={name!r}.{closest(name.lower(), NAMES)}"
+    )
+
+
+def _settled(found: Named, name: str, memory: float | None) -> Dataset:
+    """Return the data set of some parts, loaded if they fit into memory."""
+    parts = dict(found.parts)
+    if "test" not in parts:
+        x, y = parts["train"]
+        test = np.zeros(len(y), bool)
+        test[stratified_indices(y, round(len(y) * TEST_SHARE), 0)] = True
+        parts["test"] = select(x, test), y[test]
+        parts["train"] = select(x, ~test), y[~test]
+    try:
+        parts = in_memory(parts, memory_bound(memory))
+    except (ValueError, Unreadable) as error:
+        if name.startswith(TFDS) or name in SOURCES:
+            raise unreadable(name, "its folder", error) from None
+        raise
+    x = parts["train"][0]
+    few = x[np.unique(np.linspace(0, len(x) - 1, STATISTICS).astype(int))]
+    known = SOURCES.get(name)
+    names = known.class_names if known else found.class_names
+    return Dataset(
+        name=found.name,
+        num_classes=len(names) or int(max(y.max() for _, y in parts.values())) + 1,
+        class_names=names,
+        preprocessing=known.preprocessing if known else statistics(few),
+        terms=known.terms if known else found.terms,
+        **{
+            f"{a}_{split}": v
+            for split, part in parts.items()
+            for a, v in zip("xy", part, strict=True)
+        },
     )
 
 

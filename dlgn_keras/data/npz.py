@@ -53,7 +53,7 @@ def read_npz(path: str | Path, num_classes: int | None = None) -> Dataset:
             x_validation=arrays.get("x_validation"),
             y_validation=arrays.get("y_validation"),
             num_classes=num_classes or count_classes(labels, "y_train"),
-            preprocessing=_statistics(arrays["x_train"]),
+            preprocessing=statistics(arrays["x_train"]),
             terms=f"Read from {path.name}; its owner's terms apply.",
         )
     except ValueError as error:
@@ -100,7 +100,7 @@ def _read_array(archive: np.lib.npyio.NpzFile, name: str, path: Path) -> np.ndar
     return array
 
 
-def _statistics(x: np.ndarray) -> Preprocessing:
+def statistics(x: np.ndarray) -> Preprocessing:
     """Return the preprocessing that standardises integer inputs; floats pass."""
     if not np.issubdtype(x.dtype, np.integer):
         return Preprocessing()

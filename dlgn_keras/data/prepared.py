@@ -1,4 +1,4 @@
-"""MNIST, CIFAR-10 and CIFAR-100, as tensorflow-datasets prepares them."""
+"""Find, download and describe sets of tensorflow-datasets."""
 
 import importlib.util
 import logging
@@ -6,15 +6,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from dlgn_keras.data.dataset import Dataset
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.tools.files import expanded
 from dlgn_keras.tools.internet import reachable
-from dlgn_keras.tools.messages import one_line
+from dlgn_keras.tools.messages import closest, one_line
 
 
 class Source(NamedTuple):
@@ -75,81 +73,116 @@ SOURCES = {
 }
 
 
-def read_prepared(
-    name: str, data_dir: str | os.PathLike[str] | None = None, download: bool = True
-) -> Dataset:
-    """Return a set from a prepared folder, downloading it first if necessary.
+class Asked(NamedTuple):
+    """A set of tensorflow-datasets, as NAME[/CONFIG][:VERSION] names it."""
 
-    Args:
-        name: "mnist", "cifar10" or "cifar100".
-        data_dir: the tensorflow-datasets folder; None is its own default, which
-            the variable TFDS_DATA_DIR sets.
-        download: whether to download and prepare a missing set.
+    name: str
+    config: str | None = None
+    version: str | None = None
+
+    def __str__(self) -> str:
+        config = f"/{self.config}" if self.config else ""
+        return f"{self.name}{config}" + (f":{self.version}" if self.version else "")
+
+
+def asked(text: str) -> Asked:
+    """Return what NAME[/CONFIG][:VERSION] asks for, or raise a ValueError."""
+    found = re.fullmatch(r"(\w+)(?:/([\w.-]+))?(?::(\d+\.\d+\.\d+))?", text)
+    if not found:
+        raise ValueError(
+            "`name` must be tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:1.0.0. "
+            f"Received: name={'tfds:' + text!r}."
+        )
+    return Asked(*found.groups())
+
+
+def prepared_folder(
+    wanted: Asked, data_dir: str | os.PathLike[str] | None = None
+) -> Path | None:
+    """Return the folder of a prepared set, of the highest version; None if absent.
+
+    It is looked for without tensorflow-datasets, whose import takes seconds.
+    """
+    root = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    folder = expanded(root, "data_dir") / wanted.name / (wanted.config or "")
+    found = [
+        path
+        for path in folder.glob("*.*.*")
+        if re.fullmatch(r"\d+\.\d+\.\d+", path.name)
+        and path.name == (wanted.version or path.name)
+        and (path / "dataset_info.json").is_file()
+    ]
+    return max(found, key=lambda p: tuple(map(int, p.name.split("."))), default=None)
+
+
+def prepare(
+    wanted: Asked, data_dir: str | os.PathLike[str] | None, download: bool
+) -> Any:
+    """Return the builder of a set, downloading and preparing the set if it is absent.
 
     Raises:
         ImportError: tensorflow or tensorflow-datasets is not installed.
         FileNotFoundError: the set is not there and cannot or may not be fetched.
-        OSError: the prepared folder cannot be read.
+        ValueError: no such set.
     """
-    _check_installed(name)
+    _check_installed(wanted)
     with quiet():
-        builder = _builder(name, data_dir)
+        builder = _builder(wanted, data_dir)
     if not (builder.data_path / "dataset_info.json").exists():
-        _prepare(name, builder, download)
-    with quiet():
-        parts = _read(name, builder)
-    source = SOURCES[name]
-    return Dataset(
-        name=name,
-        num_classes=len(source.class_names),
-        class_names=source.class_names,
-        preprocessing=source.preprocessing,
-        terms=source.terms,
-        **parts,
-    )
+        _prepare(wanted, builder, download)
+    return builder
 
 
-def _check_installed(name: str) -> None:
+def _check_installed(wanted: Asked) -> None:
     modules = ("tensorflow", "tensorflow_datasets", "importlib_resources")
     missing = [m for m in modules if importlib.util.find_spec(m) is None]
     if missing:
         raise ImportError(
-            f"Data set {name!r} needs {', '.join(missing)}: "
+            f"Data set {str(wanted)!r} needs {', '.join(missing)}: "
             "`pip install tensorflow tensorflow-datasets importlib_resources`, or give "
             "an .npz file with x_train, y_train, x_test, y_test instead of the name."
         )
 
 
-def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
+def _builder(wanted: Asked, data_dir: str | os.PathLike[str] | None) -> Any:
     import tensorflow_datasets as tfds
     from google.protobuf.json_format import ParseError
 
     folder = None if data_dir is None else expanded(data_dir, "data_dir")
     try:
-        return tfds.builder(name, data_dir=folder)
+        return tfds.builder(str(wanted), data_dir=folder)
     except ParseError as error:  # its dataset_info.json is not whole
         where = folder or "the tensorflow_datasets folder"
-        raise _unreadable(name, where, error) from None
+        raise unreadable(wanted, where, error) from None
+    except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:
+        reason = one_line(str(error).strip().splitlines()[0])
+        near = closest(wanted.name, tfds.list_builders())
+        raise ValueError(
+            "`name` must be a set that tensorflow-datasets knows. Received: "
+            f"name='tfds:{wanted}' ({reason}).{near}"
+        ) from None
 
 
-def _unreadable(name: str, folder: Any, error: Exception) -> OSError:
+def unreadable(wanted: Any, folder: Any, error: Any) -> OSError:
+    """Return the error of a prepared set that is damaged."""
     reason = re.sub(r"\{\{.*?\}\} ?", "", str(error).splitlines()[0])
     return OSError(
-        f"Data set {name!r} in {folder} cannot be read. Delete it there and prepare it "
-        f"again: {reason}"
+        f"Data set {str(wanted)!r} in {folder} cannot be read. Delete it there "
+        f"and prepare it again: {reason}"
     )
 
 
-def _prepare(name: str, builder: Any, download: bool) -> None:
+def _prepare(wanted: Asked, builder: Any, download: bool) -> None:
     """Download and prepare a set, or raise an error that lists the alternatives."""
     from requests import RequestException
 
-    url = SOURCES[name].url
+    name = str(wanted)
+    url = _address(wanted, builder)
     cause = None
     if not download:
         reason = "download is off"
     # Without a network tensorflow-datasets itself retries for minutes.
-    elif not reachable(url):
+    elif url and not reachable(url):
         reason = f"{url} cannot be reached"
     else:
         try:
@@ -171,31 +204,17 @@ def _prepare(name: str, builder: Any, download: bool) -> None:
     ) from cause
 
 
-def _read(name: str, builder: Any) -> dict[str, np.ndarray]:
-    """Return both splits as arrays, in the order in which the files hold them."""
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-
-    _leave_the_gpu_alone(tf)
-    parts = {}
-    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+def _address(wanted: Asked, builder: Any) -> str | None:
+    """Return an address that a set is downloaded from, None if it tells none."""
+    if wanted.name in SOURCES:
+        return SOURCES[wanted.name].url
     try:
-        for split in ("train", "test"):
-            with tf.device("CPU:0"):
-                whole = builder.as_dataset(
-                    split=split,
-                    batch_size=-1,
-                    as_supervised=True,
-                    shuffle_files=False,
-                    read_config=config,
-                )
-            parts[f"x_{split}"], parts[f"y_{split}"] = tfds.as_numpy(whole)
-    except (tf.errors.OpError, ValueError) as error:
-        raise _unreadable(name, builder.data_path, error) from None
-    return parts
+        return next(iter(builder.url_infos), None)
+    except Exception:  # a builder without a list of checksums
+        return None
 
 
-def _leave_the_gpu_alone(tf: Any) -> None:
+def leave_the_gpu_alone(tf: Any) -> None:
     """Keep TensorFlow off the GPUs where it only reads files for another backend."""
     import keras
 

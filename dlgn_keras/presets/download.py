@@ -21,7 +21,7 @@ from dlgn_keras.presets.files import (
     read_metadata,
 )
 from dlgn_keras.presets.files import sha256 as file_sha256
-from dlgn_keras.tools.files import expanded
+from dlgn_keras.tools.files import keras_home
 from dlgn_keras.tools.folders import recover, write_folder
 from dlgn_keras.tools.internet import SILENCE, download, reachable
 from dlgn_keras.tools.messages import one_line, printable
@@ -33,8 +33,7 @@ OFFLINE = ("DLGN_KERAS_OFFLINE", "HF_HUB_OFFLINE")
 
 def cache_folder() -> Path:
     """Return where downloads go: `dlgn_keras` in KERAS_HOME, default ~/.keras."""
-    home = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
-    return expanded(home, "KERAS_HOME") / "dlgn_keras"
+    return keras_home() / "dlgn_keras"
 
 
 def offline() -> bool:

@@ -49,6 +49,12 @@ def expanded(path: str | os.PathLike[str], argument: str) -> Path:
         ) from None
 
 
+def keras_home() -> Path:
+    """Return the folder that KERAS_HOME names, default ~/.keras."""
+    home = os.environ.get("KERAS_HOME") or os.path.join("~", ".keras")
+    return expanded(home, "KERAS_HOME")
+
+
 def check_size(path: Path, largest: int) -> None:
     """Raise a ValueError if a file has more than `largest` bytes."""
     size = path.stat().st_size

@@ -11,6 +11,7 @@ import numpy as np
 
 from dlgn_keras import data as data_sets
 from dlgn_keras.data import Dataset
+from dlgn_keras.data.names import short_name
 from dlgn_keras.models import FAMILIES, BaseModel, GatedModel, copy_network
 from dlgn_keras.skeletons import Conv, walk
 from dlgn_keras.tools.files import (
@@ -49,9 +50,16 @@ from dlgn_keras.training.step import FirstNonFinite, make_trainer
 from dlgn_keras.training.targets import Teacher, make_mixing
 
 
-def load_data(recipe: Recipe, data_dir: str | None = None) -> Dataset:
-    """Return the data a recipe trains on: loaded, cut to size, validation split off."""
-    dataset = data_sets.load(recipe.data, data_dir=data_dir)
+def load_data(recipe: Recipe, data_dir: str | None = None, **options: Any) -> Dataset:
+    """Return the data a recipe trains on: loaded, cut to size, validation split off.
+
+    Args:
+        recipe: what to load.
+        data_dir: tensorflow-datasets folder, or one with <name>.npz.
+        options: further arguments of `dk.data.load`: memory, skip_unreadable.
+    """
+    options |= {"data_dir": data_dir, "image_size": recipe.image_size}
+    dataset = data_sets.load(recipe.data, **options)
     if recipe.num_train or recipe.num_test:
         dataset = dataset.take(recipe.num_train, recipe.num_test)
     if recipe.validation and dataset.x_validation is None:
@@ -66,6 +74,8 @@ def fit(
     *,
     dataset: Dataset | None = None,
     data_dir: str | None = None,
+    memory: float | None = None,
+    skip_unreadable: bool = False,
     devices: int | None = 1,
     progress: bool = True,
     tensorboard: bool = False,
@@ -89,6 +99,7 @@ def fit(
         dataset: data to use in place of `recipe.data`, already split; the recorded
             recipe has its name.
         data_dir: tensorflow-datasets folder, or one with <name>.npz.
+        memory, skip_unreadable: as in `dk.data.load`, for sets larger than memory.
         devices: number of devices that share every batch; None takes all.
         progress: whether to show a progress line.
         tensorboard: whether to write TensorBoard logs into the folder.
@@ -112,10 +123,14 @@ def fit(
     """
     if isinstance(recipe, str):
         recipe = named_recipe(recipe)
-    if dataset is not None and Path(recipe.data).stem != dataset.name:
+    if dataset is not None and short_name(recipe.data) != dataset.name:
         recipe = recipe.replace(data=dataset.name)  # what is recorded is what is used
     options = {
-        "data_dir": data_dir,
+        "loading": {
+            "data_dir": data_dir,
+            "memory": memory,
+            "skip_unreadable": skip_unreadable,
+        },
         "devices": devices,
         "progress": progress,
         "tensorboard": tensorboard,
@@ -140,7 +155,7 @@ def _train(
     folder: Path | None,
     dataset: Dataset | None,
     *,
-    data_dir: str | None,
+    loading: dict[str, Any],
     devices: int | None,
     progress: bool,
     tensorboard: bool,
@@ -148,7 +163,7 @@ def _train(
 ) -> Result:
     """Train what is left of a run, and write its result."""
     writes = process_index() == 0
-    dataset = load_data(recipe, data_dir) if dataset is None else dataset
+    dataset = load_data(recipe, **loading) if dataset is None else dataset
     batch_size = min(recipe.batch_size, len(dataset.y_train))
     with computing_in(recipe.precision), share_batches(devices, batch_size) as share:
         run = Run(recipe, dataset, batch_size, share)

@@ -48,7 +48,14 @@ class Recipe:
     family: str = _option("dlgn", "kind of model", tuple(FAMILIES))
     # A text ("fc:depth=4,width=20") is taken too, and parsed.
     skeleton: Skeleton = _option("fc", "architecture, e.g. fc:depth=4,width=20")
-    data: str = _option("digits", "digits, mnist, cifar10, cifar100, sdi, or an .npz")
+    data: str = _option(
+        "digits",
+        "digits, mnist, cifar10, cifar100, sdi, tfds:NAME[/CONFIG][:VERSION], a folder "
+        "of pictures (a folder a class, or train and test of these), or an .npz",
+    )
+    image_size: int | None = _option(
+        None, "tfds:NAME and folders: pixels of a side; cut around the centre, resized"
+    )
     regime: str = _option("joint", "how the gates are made", REGIMES)
     gates_from: str | None = _option(
         None, "flnpf: saved model whose weights make the gates"
@@ -140,7 +147,7 @@ class Recipe:
                 f"`evaluate_every` must divide the {self.epochs} epochs. "
                 f"Received: evaluate_every={self.evaluate_every}."
             )
-        for name in ("num_train", "num_test"):
+        for name in ("num_train", "num_test", "image_size"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name))
         _check_between("learning_rate", self.learning_rate, 0, None, open_low=True)

@@ -67,6 +67,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
             `num_classes` replace `data`.
         num_classes: number of classes of the labels to come.
         preprocessing: preprocessing of the arrays to come; default: none.
+        data_options: further arguments of `dk.data.load`: memory, skip_unreadable.
         fields: further fields of the Recipe that stay as they are, such as
             `epochs=20` or `seed=1`; without a seed, models that a tuner builds draw
             new weights each.
@@ -102,6 +103,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
         input_shape: tuple[int, ...] | None = None,
         num_classes: int | None = None,
         preprocessing: Preprocessing | None = None,
+        data_options: dict[str, Any] | None = None,
         **fields: Any,
     ) -> None:
         super().__init__(name=f"{family}_hypermodel")
@@ -120,10 +122,11 @@ class GatedHyperModel(keras_tuner.HyperModel):
         self.text = skeleton
         self.architecture = architecture_of(skeleton)
         self._seeded = "seed" in fields
-        self._described, self._data_dir = described, data_dir
+        self._described = described
+        self._options = {"data_dir": data_dir, **(data_options or {})}
         self._dataset: Dataset | None = None
         if data is not None:
-            self._dataset = _with_validation(data, self.base, data_dir)
+            self._dataset = _with_validation(data, self.base, self._options)
         # What models are built for: told here, or learnt from the first arrays.
         self._known: Any = self._dataset or described
         self._optimizer: keras.optimizers.Optimizer | None = None
@@ -138,7 +141,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
                 "arrays that a tuner of KerasTuner gets. Received: data=None."
             )
         if self._dataset is None:
-            self._dataset = _with_validation("digits", self.base, self._data_dir)
+            self._dataset = _with_validation("digits", self.base, self._options)
         return self._dataset
 
     def _read(self, space: Any) -> tuple[Space | None, SpaceFunction]:
@@ -334,7 +337,7 @@ def _described(
 
 
 def _with_validation(
-    data: str | Dataset, base: Recipe, data_dir: str | None
+    data: str | Dataset, base: Recipe, options: dict[str, Any]
 ) -> Dataset:
     if isinstance(data, Dataset):
         dataset = data
@@ -344,7 +347,7 @@ def _with_validation(
             size = base.validation
             dataset = dataset.with_validation(int(size) if size >= 1 else size)
     else:
-        dataset = load_data(base, data_dir)
+        dataset = load_data(base, **options)
     if dataset.x_validation is None:
         raise ValueError(
             "`validation` must hold some training examples out for the objective: "

@@ -34,6 +34,7 @@ HELD = (
     "family",
     "skeleton",
     "data",
+    "image_size",
     "validation",
     "num_train",
     "num_test",
