@@ -58,7 +58,7 @@ def read_folder(
         for split, part in (splits or {"all": folder}).items()
     }
     paths = [path for found in listed.values() for path, _ in found]
-    names = [str(path) for path in paths]
+    names = [path.relative_to(folder).as_posix() for path in paths]
     height, width, channels, good = _looked_at(paths, names, folder, image_size, skip)
     source = PictureFiles(paths, names, (height, width, channels))
     labels = np.array([label for found in listed.values() for _, label in found])

@@ -18,7 +18,7 @@ class PictureFiles:
 
     Args:
         paths: the files; of an animation, the first frame counts.
-        names: what to call them.
+        names: what tells them apart, wherever their folder is.
         shape: (height, width, 1 or 3) that all of them get.
     """
 
@@ -31,7 +31,7 @@ class PictureFiles:
         self.paths, self.names, self.shape = paths, names, shape
 
     def read(self, k: int) -> np.ndarray:
-        return pixels(self.paths[k], self.names[k], self.shape)
+        return pixels(self.paths[k], str(self.paths[k]), self.shape)
 
     def check(self) -> None:
         pass

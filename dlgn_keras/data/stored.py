@@ -1,5 +1,6 @@
 """Inputs that stay where they are until they are asked for: files, records, disks."""
 
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ class Source(Protocol):
     shape, dtype: of one input. read(k): input k; raises Unreadable.
     fact(k): what it is called, and what tells it from others. check(): raises a
     ValueError where it is known, without decoding, that not all is whole. kept: file
-    for all inputs once they are decoded; None keeps none.
+    that inputs go to once they are decoded; None keeps none.
     """
 
     kept: Path | None
@@ -143,20 +144,26 @@ class Rows:
         return f"{k} {self.array.shape} {self.array.dtype}"
 
 
+def as_stored(x: Any) -> Stored:
+    """Return inputs as stored ones, be they an array."""
+    return x if isinstance(x, Stored) else Stored(Rows(x), np.arange(len(x)))
+
+
 def select(x: Any, key: Any) -> Any:
     """Return some inputs: `x[key]` of an array, not read yet where they are stored."""
     return x.select(key) if isinstance(x, Stored) else x[key]
 
 
 def pieces(x: Any, y: np.ndarray, size: int = 4096) -> Iterator[tuple]:
-    """Yield (inputs, labels) of the readable examples, at most `size` together."""
+    """Yield (inputs, labels) of readable examples, at most `size` stored together."""
+    if not isinstance(x, Stored):
+        yield x, y
+        return
     for start in range(0, len(y), size):
         some = slice(start, start + size)
-        if isinstance(x, Stored):
-            inputs, good = x.read(some)
+        inputs, good = x.read(some)
+        if good.any():
             yield inputs[good], y[some][good]
-        else:
-            yield x[some], y[some]
 
 
 def in_memory(
@@ -185,6 +192,8 @@ def in_memory(
 def _whole(x: Stored) -> tuple[np.ndarray, np.ndarray]:
     """Return all inputs and which could be read; decoded ones are kept, see Source."""
     kept = x.source.kept
+    if kept is not None:
+        kept = kept.with_name(f"{kept.stem}-{zlib.crc32(x.places.tobytes()):08x}.npy")
     if kept is not None and kept.is_file():
         try:
             found = np.load(kept, allow_pickle=False)

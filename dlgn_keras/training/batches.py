@@ -7,14 +7,20 @@ uninterrupted one. The last batch is padded with examples of weight zero, so tha
 all batches have the same shape.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
+from dlgn_keras.data.stored import Stored
+
 LONGEST_CHUNK = 128
+CHUNK_BYTES = 1 << 25  # of a chunk of inputs that are read from disk
+MOST_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -138,6 +144,107 @@ class IndexChunks(keras.utils.PyDataset):
         return indices, self.labels[indices], weights
 
 
+class Ahead:
+    """Results of `make(0)`, `make(1)`, ..., made ahead of their use by threads.
+
+    Attributes:
+        problem: the error of the result that was asked for last, if there is one.
+    """
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        self.make = make
+        self.readers = min(os.cpu_count() or 1, MOST_READERS)
+        self.pool = ThreadPoolExecutor(self.readers, "reader")
+        self.pending: dict[int, Future] = {}
+        self.problem: Exception | None = None
+
+    def forget(self) -> None:
+        """Drop what was made: from now on `make` returns something else."""
+        for future in self.pending.values():
+            future.cancel()
+        self.pending = {}
+
+    def get(self, k: int, number: int) -> Any:
+        """Return result `k` of `number`; begin with those that follow."""
+        for j in range(k, min(number, k + self.readers + 1)):
+            if j not in self.pending:
+                self.pending[j] = self.pool.submit(self.make, j)
+        try:
+            return self.pending.pop(k).result()
+        except Exception as error:
+            self.problem = error
+            raise
+
+    def close(self) -> None:
+        self.forget()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+
+def read_chunk(x: Stored, indices: np.ndarray, weights: np.ndarray) -> tuple:
+    """Return inputs and weights, 0 where an input cannot be read and is skipped.
+
+    An input that only fills up a batch, at weight 0, is not read.
+    """
+    inputs = np.zeros((len(indices), *x.shape[1:]), x.dtype)
+    used = weights > 0
+    inputs[used], good = x.read(indices[used])
+    weights = weights.copy()
+    weights[used] *= good
+    return inputs, weights
+
+
+class StoredChunks(IndexChunks):
+    """Chunks of (inputs, labels, weights), read from disk ahead of their step.
+
+    Args:
+        x: training inputs; the order of the examples is that of `IndexChunks`.
+        arguments: those of `IndexChunks`.
+    """
+
+    def __init__(self, x: Stored, *arguments: Any, **options: Any) -> None:
+        self.x = x
+        self.ahead = Ahead(self._read)
+        super().__init__(*arguments, **options)
+
+    def start_at(self, epoch: int) -> None:
+        self.ahead.forget()
+        super().start_at(epoch)
+
+    def _read(self, k: int) -> tuple:
+        indices, labels, weights = super().__getitem__(k)
+        inputs, weights = read_chunk(self.x, indices, weights)
+        return inputs, labels, weights
+
+    def __getitem__(self, k: int) -> tuple:
+        return self.ahead.get(k, len(self))
+
+
+def longest_stored_chunk(x: Stored, batch_size: int) -> int:
+    """Return the most steps in a chunk of inputs that are read from disk."""
+    return max(1, CHUNK_BYTES // (batch_size * max(1, x.nbytes // len(x))))
+
+
+class StoredPart(keras.utils.PyDataset):
+    """A part to evaluate, read from disk in batches of (inputs, labels, weights)."""
+
+    def __init__(self, x: Stored, part: "Part") -> None:
+        super().__init__()
+        self.x, self.part = x, part
+        self.ahead = Ahead(self._read)
+
+    def __len__(self) -> int:
+        return len(self.part.indices) // self.part.batch_size
+
+    def _read(self, k: int) -> tuple:
+        indices, labels, weights, size = self.part
+        some = slice(k * size, (k + 1) * size)
+        inputs, weights = read_chunk(self.x, indices[some], weights[some])
+        return inputs, labels[some], weights
+
+    def __getitem__(self, k: int) -> tuple:
+        return self.ahead.get(k, len(self))
+
+
 class Part(NamedTuple):
     """A part of the data set to evaluate, in full batches of one shape.
 
@@ -176,7 +283,7 @@ def part_in_batches(
     )
 
 
-def as_fed(chunks: IndexChunks) -> Any:
+def as_fed(chunks: IndexChunks | StoredPart) -> Any:
     """Return the chunks in the form for `model.fit`: a tf.data.Dataset on TensorFlow.
 
     Keras would build the tf.data.Dataset itself, but with the autotuner on; stopping
@@ -189,20 +296,27 @@ def as_fed(chunks: IndexChunks) -> Any:
     def generate() -> Iterator[tuple]:
         return (chunks[k] for k in range(len(chunks)))
 
-    kinds = (tf.int32, tf.int32, tf.float32)
+    stored = chunks.x if isinstance(chunks, StoredChunks | StoredPart) else None
+    inputs = tf.TensorSpec((None,), tf.int32)
+    if stored is not None:
+        inputs = tf.TensorSpec((None, *stored.shape[1:]), tf.as_dtype(stored.dtype))
+    labels = tf.TensorSpec((None,), tf.int32)
+    weights = tf.TensorSpec((None,), tf.float32)
     dataset = tf.data.Dataset.from_generator(
-        generate, output_signature=tuple(tf.TensorSpec((None,), kind) for kind in kinds)
+        generate, output_signature=(inputs, labels, weights)
     )
     known = tf.data.experimental.assert_cardinality(len(chunks))
     return _untuned(dataset.apply(known))
 
 
-def as_evaluated(part: Part) -> dict[str, Any]:
+def as_evaluated(part: "Part | StoredPart") -> dict[str, Any]:
     """Return the arguments of `model.evaluate` for a part, to be built once.
 
     On TensorFlow, Keras would build a pipeline on every call, which takes ten times
     as long as evaluating the digits with it.
     """
+    if isinstance(part, StoredPart):
+        return {"x": as_fed(part)}
     indices, labels, weights, batch_size = part
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

@@ -1,8 +1,10 @@
 """Train a model by a recipe: build, resume, train, evaluate, record."""
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from dlgn_keras import data as data_sets
 from dlgn_keras.data import Dataset
 from dlgn_keras.data.names import short_name
+from dlgn_keras.data.stored import Unreadable, as_stored, pieces
 from dlgn_keras.models import FAMILIES, BaseModel, GatedModel, copy_network
 from dlgn_keras.skeletons import Conv, walk
 from dlgn_keras.tools.files import (
@@ -28,7 +31,10 @@ from dlgn_keras.training.batches import (
     IndexChunks,
     Part,
     Share,
+    StoredChunks,
+    StoredPart,
     as_fed,
+    longest_stored_chunk,
     part_in_batches,
 )
 from dlgn_keras.training.callbacks import Epochs, Progress
@@ -228,10 +234,13 @@ def evaluate(
 ) -> dict[str, float]:
     """Return accuracy and mean cross-entropy of a model on raw inputs."""
     checked_x, checked_y = data_sets.check_arrays(x, y, net.num_classes)
-    logits = net.predict(checked_x, batch_size=batch_size, verbose=0)
-    losses = -log_softmax(logits)[np.arange(len(y)), checked_y]
-    hits = logits.argmax(axis=1) == checked_y
-    return {"accuracy": float(hits.mean()), "loss": float(losses.mean())}
+    hits, losses = [], []
+    for inputs, labels in pieces(checked_x, checked_y):
+        logits = net.predict(inputs, batch_size=batch_size, verbose=0)
+        losses.append(-log_softmax(logits)[np.arange(len(labels)), labels])
+        hits.append(logits.argmax(axis=1) == labels)
+    accuracy, loss = np.concatenate(hits).mean(), np.concatenate(losses).mean()
+    return {"accuracy": float(accuracy), "loss": float(loss)}
 
 
 class Run:
@@ -250,6 +259,8 @@ class Run:
         with seeded(recipe.seed):  # layers without a seed draw one of Python's
             self._build(dataset, batch_size, share, weights)
         self.parts = _parts(dataset, share)
+        readers = [self.chunks, *self.parts.values()]
+        self.readers = [r for r in readers if isinstance(r, StoredChunks | StoredPart)]
         self.history: list[dict[str, float]] = []
         self.interruptions = 0
 
@@ -265,11 +276,21 @@ class Run:
         self.net = build_model(recipe, dataset)
         stages = walk(self.net.skeleton.stages)
         convolves = any(isinstance(stage, Conv) for stage in stages)
-        self.chunks = IndexChunks(
+        longest = 1 if loops_are_slow() and convolves else LONGEST_CHUNK
+        x = dataset.x_train
+        if dataset.stored:
+            x = as_stored(x)
+            longest = min(longest, longest_stored_chunk(x, batch_size))
+            make_chunks = partial(StoredChunks, x)
+        else:
+            make_chunks = IndexChunks
+            parts = [getattr(dataset, f"x_{part}") for part in dataset.splits]
+            x = np.concatenate(parts)
+        self.chunks = make_chunks(
             dataset.y_train,
             batch_size,
             recipe.seed,
-            1 if loops_are_slow() and convolves else LONGEST_CHUNK,
+            longest,
             share,
             recipe.evaluate_every,
             weights,
@@ -277,7 +298,7 @@ class Run:
         self.teacher = self._make_teacher(dataset.num_classes)
         self.trainer = make_trainer(
             self.net,
-            np.concatenate([getattr(dataset, f"x_{part}") for part in dataset.splits]),
+            x,
             make_augmentation(
                 recipe,
                 dataset.input_shape,
@@ -355,9 +376,35 @@ class Run:
                 verbose=0,
                 callbacks=[*own, *bars, *callbacks],
             )
+        except Exception:
+            for reader in self.readers:
+                if reader.ahead.problem is not None:  # TensorFlow makes another of it
+                    raise self._stopped(reader.ahead.problem, folder) from None
+            raise
         finally:
             for bar in bars:
                 bar.stop()
+            for reader in self.readers:
+                reader.ahead.close()
+        skipped = set().union(*(reader.x.skipped for reader in self.readers))
+        if skipped:
+            warnings.warn(
+                f"{len(skipped)} examples could not be read and were skipped.",
+                stacklevel=2,
+            )
+
+    def _stopped(self, problem: Exception, folder: Path | None) -> Exception:
+        """Return the error of a run that met an input that cannot be read."""
+        if not isinstance(problem, Unreadable):
+            return problem
+        done = self.history[-1]["epoch"] if self.history else 0
+        kept = "no checkpoint was written"
+        if folder is not None and done:
+            kept = (
+                f"the checkpoint after epoch {done} is kept: put the file right and "
+                "run the same again, or skip_unreadable (--skip-unreadable)"
+            )
+        return Unreadable(f"{problem} Training stopped after epoch {done}; {kept}.")
 
     def result(self, share: Share) -> Result:
         """Return the Result, with the model on one device."""
@@ -372,14 +419,16 @@ class Run:
         return made
 
 
-def _parts(dataset: Dataset, share: Share) -> dict[str, Part]:
+def _parts(dataset: Dataset, share: Share) -> dict[str, Part | StoredPart]:
     """Return the parts to evaluate; they are stored consecutively on the device."""
-    parts: dict[str, Part] = {}
+    parts: dict[str, Part | StoredPart] = {}
     first = 0
     for name in dataset.splits:
         labels = getattr(dataset, f"y_{name}")
         if name != "train":
-            parts[name] = part_in_batches(first, labels, share)
+            part = part_in_batches(0 if dataset.stored else first, labels, share)
+            x = getattr(dataset, f"x_{name}")
+            parts[name] = StoredPart(as_stored(x), part) if dataset.stored else part
         first += len(labels)
     return parts
 

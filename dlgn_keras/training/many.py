@@ -58,7 +58,8 @@ def fit_many(
     first = recipes[0]
     dataset = load_data(first, data_dir) if dataset is None else dataset
     plain = dtype_policy(first.precision) == "float32" and not first.ema
-    if keras.backend.backend() != "jax" or len(recipes) == 1 or not plain:
+    alone = len(recipes) == 1 or dataset.stored
+    if keras.backend.backend() != "jax" or alone or not plain:
         return [fit(recipe, dataset=dataset, progress=False) for recipe in recipes]
     return _Together(recipes, dataset).train()
 

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from dlgn_keras.data import Dataset
+from dlgn_keras.data.stored import Stored
 from dlgn_keras.models import GatedModel
 from dlgn_keras.tools.fields import check_fields
 from dlgn_keras.tools.files import read_json, write_json
@@ -128,14 +129,21 @@ def make_result(
 
 
 def data_facts(dataset: Dataset) -> dict[str, Any]:
-    """Return a data set's name, its numbers of examples, a checksum of its arrays."""
+    """Return a data set's name, its numbers of examples, a checksum of its arrays.
+
+    Of inputs that are read from disk, names and order count, not what they hold.
+    """
     checksum = 0
     sizes = {}
     for part in dataset.splits:
         sizes[part] = len(getattr(dataset, f"y_{part}"))
         for name in (f"x_{part}", f"y_{part}"):
-            array = np.ascontiguousarray(getattr(dataset, name))
-            checksum = zlib.crc32(array.data.cast("B"), checksum)
+            found = getattr(dataset, name)
+            if isinstance(found, Stored):
+                checksum = zlib.crc32(found.facts(), checksum)
+            else:
+                array = np.ascontiguousarray(found)
+                checksum = zlib.crc32(array.data.cast("B"), checksum)
     return {"name": dataset.name, **sizes, "crc32": f"{checksum:08x}"}
 
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from dlgn_keras.data.stored import Stored
 from dlgn_keras.training.ingredients import AlternatingFlip
 from dlgn_keras.training.targets import Mixing, Teacher, mixed_labels, teacher_loss
 
@@ -47,6 +48,20 @@ class ResidentData(keras.layers.Layer):
 
     def compute_output_spec(self, indices: Any) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(indices.shape), "float32")
+
+
+class GivenData(keras.layers.Layer):
+    """Take inputs as they come, in their own dtype; return them as float32."""
+
+    def __init__(self) -> None:
+        super().__init__(trainable=False, name="resident_data", dtype="float32")
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        return ops.cast(inputs, "float32")
+
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
+        return keras.KerasTensor(inputs.shape, "float32")
 
 
 class FirstNonFinite(keras.metrics.Metric):
@@ -190,7 +205,10 @@ class ChunkTrainer(keras.Model):
         if chunk[0].shape[0] == self.batch_size and backend != "torch":
             return super().train_step(*arguments)
         batches = tuple(
-            ops.transpose(ops.reshape(part, (self.batch_size, -1))) for part in chunk
+            ops.swapaxes(
+                ops.reshape(part, (self.batch_size, -1, *part.shape[1:])), 0, 1
+            )
+            for part in chunk
         )
         loops = {"jax": self._scan, "torch": self._captured_loop}
         loop = loops.get(backend, self._graph_loop)
@@ -230,7 +248,7 @@ class ChunkTrainer(keras.Model):
 
 def make_trainer(
     net: keras.Model,
-    x: np.ndarray,
+    x: np.ndarray | Stored,
     augmentation: list,
     batch_size: int,
     mixing: Mixing | None = None,
@@ -240,16 +258,26 @@ def make_trainer(
 
     Args:
         net: the model to train, raw inputs to logits.
-        x: (n, ...) raw inputs of every part of the data set, training part first.
+        x: (n, ...) raw inputs of every part of the data set, training part first. Of
+            stored inputs, the trainer is given batches instead of indices.
         augmentation: layers applied to raw inputs while training.
         batch_size: examples a step.
         mixing: how images are mixed with each other while training.
         teacher: a model whose logits are learnt too.
     """
-    indices = keras.Input((), dtype="int32", name="indices")
-    inputs = ResidentData(x)(indices)
+    if isinstance(x, Stored):
+        given = keras.Input(x.shape[1:], dtype=str(x.dtype), name="examples")
+        inputs = GivenData()(given)
+    else:
+        given = keras.Input((), dtype="int32", name="indices")
+        inputs = ResidentData(x)(given)
     for layer in augmentation:
-        places = [indices] if isinstance(layer, AlternatingFlip) else []
+        places = [given] if isinstance(layer, AlternatingFlip) else []
+        if places and isinstance(x, Stored):
+            raise ValueError(
+                "`alternating_flip` needs data in memory: give more of it (`memory`, "
+                "--memory). Received: inputs that are read from disk."
+            )
         inputs = layer(inputs, *places)
     more = {}
     if mixing is not None:
@@ -258,7 +286,7 @@ def make_trainer(
         more["teacher"] = teacher(inputs)
     logits = net(inputs)
     outputs = {"logits": logits, **more} if more else logits
-    trainer = ChunkTrainer(indices, outputs, name="trainer")
+    trainer = ChunkTrainer(given, outputs, name="trainer")
     trainer.batch_size = batch_size
     return trainer
 
