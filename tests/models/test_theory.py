@@ -14,6 +14,7 @@ from dlgn_keras import paths
 PAIRS = list(itertools.product(tiny.FAMILIES, tiny.KINDS))
 
 
+@pytest.mark.once  # test_families.py holds each backend to the loops held to paths here
 @pytest.mark.parametrize(("family", "kind"), [*PAIRS, ("dnn", tiny.MAX_POOL)])
 def test_the_logits_are_the_sum_over_all_paths_of_npf_times_npv(family, kind, rng):
     """y = <phi_x, v>: Keras in float32 against a float64 walk (tolerance float32).

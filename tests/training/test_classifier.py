@@ -150,15 +150,16 @@ def test_weights_of_rows_and_classes_weigh_the_loss(iris):
     assert right.score(x, y) > 0.9
     assert right.score(x, y) > clone(TINY).fit(x, wrong).score(x, y)
 
-    plain = clone(TINY).fit(x, y).predict_proba(x)
-    twos = clone(TINY).fit(x, y, sample_weight=np.full(len(y), 2.0))
+    short = clone(TINY).set_params(epochs=8)
+    plain = clone(short).fit(x, y).predict_proba(x)
+    twos = clone(short).fit(x, y, sample_weight=np.full(len(y), 2.0))
     np.testing.assert_allclose(twos.predict_proba(x), plain, atol=1e-6)
 
     few = np.r_[0:60, 100:104]
-    balanced = clone(TINY).set_params(class_weight="balanced").fit(x[few], y[few])
+    balanced = clone(short).set_params(class_weight="balanced").fit(x[few], y[few])
     factors = {name: len(few) / 3 / np.sum(y[few] == name) for name in set(y)}
-    by_name = clone(TINY).set_params(class_weight=factors).fit(x[few], y[few])
-    rows = clone(TINY).fit(x[few], y[few], [factors[name] for name in y[few]])
+    by_name = clone(short).set_params(class_weight=factors).fit(x[few], y[few])
+    rows = clone(short).fit(x[few], y[few], [factors[name] for name in y[few]])
     for other in (by_name, rows):
         np.testing.assert_allclose(
             other.predict_proba(x), balanced.predict_proba(x), atol=1e-5
