@@ -30,3 +30,13 @@ def _explain(
 
 _explain.__name__, _explain.__qualname__ = "explain", "BaseModel.explain"
 BaseModel.explain = _explain
+
+
+def _export_contributions(net: BaseModel, filepath: Any) -> None:
+    """Write a model that answers and explains as ONNX; see `export`."""
+    from dlgn_keras.interpret.onnx import export_contributions
+
+    export_contributions(net, filepath)
+
+
+BaseModel.export_contributions = _export_contributions

@@ -58,6 +58,7 @@ ONLY_IN = {
     "grpc": ("tuning/machines",),
     "tensorflow_datasets": ("data",),
     "tensorflow": (
+        "interpret/onnx",
         "data/prepared",
         "data/tfds",
         "training/batches",

@@ -1,6 +1,7 @@
 """A model for other programs (SavedModel, ONNX), and one in int8."""
 
 import warnings
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,8 +15,15 @@ from dlgn_keras.tools.messages import check_choice
 class Exported(KeptModel):
     """A Keras model with one input and checked `export` and `quantize`."""
 
+    # `dlgn_keras/methods.py` sets it: interpret stands above the models.
+    export_contributions: Callable[..., Any]
+
     def export(
-        self, filepath: Any, format: str = "tf_saved_model", **options: Any
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        contributions: bool = False,
+        **options: Any,
     ) -> None:
         """Write the model for use without this library, by Keras' `export`.
 
@@ -23,11 +31,19 @@ class Exported(KeptModel):
             filepath: file or folder to write.
             format: "tf_saved_model" (on TensorFlow and JAX), "onnx" (on TensorFlow
                 and PyTorch; `pip install dlgn-keras[onnx]`), or another of Keras'.
+            contributions: whether an ONNX file explains too (on TensorFlow): its inputs
+                are "inputs" (n, *input_shape), float32, and "target" (n,), int32; its
+                outputs "logits", "contributions" and "bias", those of `explain`.
             options: options of Keras' `export`, such as `verbose`.
 
         Raises:
-            ValueError: "onnx" on JAX, which Keras needs jax2onnx for.
+            ValueError: "onnx" on JAX, which Keras needs jax2onnx for; contributions in
+                another format or on another backend.
         """
+        if contributions:
+            check_choice("format", format, ("onnx",))
+            self.export_contributions(filepath)
+            return
         on_jax = keras.backend.backend() == "jax"
         if format == "onnx" and on_jax and find_spec("jax2onnx") is None:
             raise ValueError(
