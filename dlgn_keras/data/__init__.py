@@ -3,6 +3,7 @@
 from dlgn_keras.data.checks import check_arrays
 from dlgn_keras.data.dataset import Dataset
 from dlgn_keras.data.discs import DiscData, discs
+from dlgn_keras.data.given import given
 from dlgn_keras.data.loading import NAMES, class_names, load
 from dlgn_keras.data.oblique import (
     ObliqueData,
@@ -11,6 +12,7 @@ from dlgn_keras.data.oblique import (
     sample_oblique_tree,
 )
 from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.data.stored import Stored
 from dlgn_keras.data.trees import ObliqueTree
 
 __all__ = [
@@ -21,9 +23,11 @@ __all__ = [
     "ObliqueDataset",
     "ObliqueTree",
     "Preprocessing",
+    "Stored",
     "check_arrays",
     "class_names",
     "discs",
+    "given",
     "load",
     "oblique_dataset",
     "sample_oblique_tree",

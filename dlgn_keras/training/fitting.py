@@ -65,7 +65,11 @@ def load_data(recipe: Recipe, data_dir: str | None = None, **options: Any) -> Da
         options: further arguments of `dk.data.load`: memory, skip_unreadable.
     """
     options |= {"data_dir": data_dir, "image_size": recipe.image_size}
-    dataset = data_sets.load(recipe.data, **options)
+    return prepared_for(recipe, data_sets.load(recipe.data, **options))
+
+
+def prepared_for(recipe: Recipe, dataset: Dataset) -> Dataset:
+    """Return a data set cut to a recipe's size, with its validation part."""
     if recipe.num_train or recipe.num_test:
         dataset = dataset.take(recipe.num_train, recipe.num_test)
     if recipe.validation and dataset.x_validation is None:
@@ -78,7 +82,7 @@ def fit(
     recipe: Recipe | str,
     out: str | Path | None = None,
     *,
-    dataset: Dataset | None = None,
+    dataset: Any = None,
     data_dir: str | None = None,
     memory: float | None = None,
     skip_unreadable: bool = False,
@@ -102,8 +106,9 @@ def fit(
         recipe: what to train and how, or the name of a named recipe.
         out: run folder, for recipe.json, checkpoint.npz, log.csv, model.keras
             and result.json; None keeps nothing on disk.
-        dataset: data to use in place of `recipe.data`, already split; the recorded
-            recipe has its name.
+        dataset: data to use in place of `recipe.data`: a Dataset, or whatever
+            `dk.data.given` takes: (x, y), tf.data, a PyDataset, a torch DataLoader, or
+            {"train": ..., "test": ...}. The recorded recipe has its name.
         data_dir: tensorflow-datasets folder, or one with <name>.npz.
         memory, skip_unreadable: as in `dk.data.load`, for sets larger than memory.
         devices: number of devices that share every batch; None takes all.
@@ -129,6 +134,8 @@ def fit(
     """
     if isinstance(recipe, str):
         recipe = named_recipe(recipe)
+    if dataset is not None and not isinstance(dataset, Dataset):
+        dataset = prepared_for(recipe, data_sets.given(dataset, memory=memory))
     if dataset is not None and short_name(recipe.data) != dataset.name:
         recipe = recipe.replace(data=dataset.name)  # what is recorded is what is used
     options = {

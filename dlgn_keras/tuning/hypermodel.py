@@ -10,10 +10,11 @@ from typing import Any, cast
 import keras
 import keras_tuner
 
-from dlgn_keras.data import Dataset, Preprocessing
+from dlgn_keras.data import Dataset, Preprocessing, given
 from dlgn_keras.skeletons import Skeleton
 from dlgn_keras.training import Recipe, build_model, evaluate, fit, load_data
 from dlgn_keras.training.devices import computing_in
+from dlgn_keras.training.fitting import prepared_for
 from dlgn_keras.training.ingredients import make_loss, make_optimizer, make_schedule
 from dlgn_keras.tuning.arrays import (
     Described,
@@ -56,8 +57,8 @@ class GatedHyperModel(keras_tuner.HyperModel):
         family: dnn, dgn or dlgn.
         skeleton: architecture as a short text ("fc", "c4gap:width=32"), whose
             options the space may ask for, or a Skeleton, whose size is fixed.
-        data: name of a data set, or a Dataset; default: the arrays that a tuner's
-            `search` gets, digits where there are none.
+        data: name of a data set, a Dataset, or whatever `dk.data.given` takes; default:
+            the arrays that a tuner's `search` gets, digits where there are none.
         space: a named space (see `named_space`), a dictionary, a json file, or a
             function from `keras_tuner.HyperParameters` to a dictionary of values.
         validation: share or number of training examples held out for the
@@ -95,7 +96,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
         self,
         family: str = "dlgn",
         skeleton: str | Skeleton = "fc",
-        data: str | Dataset | None = None,
+        data: Any = None,
         space: str | Path | Space | SpaceFunction = "default",
         validation: float = 0.2,
         data_dir: str | None = None,
@@ -111,6 +112,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
         if data is None:
             name = described.name if described else "digits"
         else:
+            data = data if isinstance(data, str) else given(data)
             name = data.name if isinstance(data, Dataset) else data
         self.base = Recipe(
             family=family,
@@ -336,18 +338,12 @@ def _described(
     return Described(tuple(input_shape), num_classes, preprocessing or Preprocessing())
 
 
-def _with_validation(
-    data: str | Dataset, base: Recipe, options: dict[str, Any]
-) -> Dataset:
-    if isinstance(data, Dataset):
-        dataset = data
-        if base.num_train or base.num_test:
-            dataset = dataset.take(base.num_train, base.num_test)
-        if base.validation and dataset.x_validation is None:
-            size = base.validation
-            dataset = dataset.with_validation(int(size) if size >= 1 else size)
-    else:
+def _with_validation(data: Any, base: Recipe, options: dict[str, Any]) -> Dataset:
+    if isinstance(data, str):
         dataset = load_data(base, **options)
+    else:
+        memory = options.get("memory")
+        dataset = prepared_for(base, given(data, memory=memory))
     if dataset.x_validation is None:
         raise ValueError(
             "`validation` must hold some training examples out for the objective: "

@@ -81,13 +81,9 @@ _TRAINING: Space = {
     "schedule": ["one_cycle", "cosine", "constant"],
 }
 _GATES: Space = {
-    "gate": ["soft", "straight_through", "hard"],
-    "beta": {
-        "min": 1.0,
-        "max": 30.0,
-        "sampling": "log",
-        "when": {"gate": ["soft", "straight_through"]},
-    },
+    # Hard gates give their network no gradient: they are for frozen ones.
+    "gate": ["soft", "straight_through"],
+    "beta": {"min": 1.0, "max": 30.0, "sampling": "log"},
     "value_input": ["input", "ones"],
 }
 # P4 = ICLR 2025, "Deep Networks Learn Features From Local Discontinuities in the
