@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 _CHUNK = 1 << 11  # points looked at together: what they need stays in the cache
-_TOP = 15  # nodes, in four levels, that all points are multiplied with
+_TOP = 31  # most questions at the top that all points are multiplied with
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,23 +132,36 @@ class ObliqueTree:
             )
         return nodes.T
 
+    @cached_property
+    def _top(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+        """Return a number of levels, their questions, and each node's question.
+
+        The last question is that of nodes which ask nothing.
+        """
+        asked = [int(self.asks[: 2**k - 1].sum()) for k in range(self.depth + 1)]
+        levels = max(k for k, number in enumerate(asked) if number <= _TOP)
+        nodes = np.flatnonzero(self.asks[: 2**levels - 1])
+        question = np.full(2**levels - 1, len(nodes))
+        question[nodes] = np.arange(len(nodes))
+        normals = np.concatenate([self.normals[nodes], np.zeros((1, self.dim))])
+        return levels, normals, np.append(self.biases[nodes], 0.0), question
+
     def _descend(self, points: np.ndarray, ways: np.ndarray) -> None:
         """Fill in the nodes of each level, (depth + 1, n), in place.
 
-        For the levels at the top, a product with all nodes is faster than to gather
-        each point's own; further down, it is slower.
+        For the questions at the top, a product with all of them is faster than to
+        gather each point's own; further down, it is slower.
         """
-        heights = points @ self.normals[:_TOP].T + self.biases[:_TOP]
-        rows = np.arange(len(points)) * heights.shape[1]
-        heights = heights.ravel()
-        for level in range(self.depth):
-            here = ways[level]
-            if 2**level <= _TOP:
-                height = heights.take(rows + here)
+        levels, normals, biases, question = self._top
+        right = points @ normals.T + biases > 0
+        rows, right = np.arange(len(points)) * right.shape[1], right.ravel()
+        for level, here in enumerate(ways[:-1]):
+            if level < levels:
+                side = right.take(rows + question.take(here))
             else:
-                height = np.einsum("ij,ij->i", points, self.normals.take(here, 0))
-                height += self.biases[here]
-            np.add(2 * here + 1, height > 0, out=ways[level + 1])
+                side = np.einsum("ij,ij->i", points, self.normals.take(here, 0))
+                side = side + self.biases.take(here) > 0
+            np.add(2 * here + 1, side, out=ways[level + 1])
 
     def rescaled(self, scale: Any, offset: Any) -> "ObliqueTree":
         """Return the tree that says of u what this tree says of `scale * u + offset`.

@@ -21,7 +21,6 @@ from dlgn_keras.training.classifier import (
 )
 
 MAX_DEPTH = 16
-DEEPEST = 6  # where `max_depth` is to be chosen
 FEWEST_STEPS, FEWEST_EPOCHS, BATCH = 2000, 100, (16, 200)
 
 
@@ -51,17 +50,18 @@ class DLGNTreeClassifier(ClassifierMixin, BaseEstimator):
     Each node asks whether a weighted sum of the features is above a threshold. `fit`
     trains a DLGN on part of the rows, reads the tree off its gates
     (`dk.interpret.oblique_tree`), refits the nodes, and prunes it on the other rows,
-    which also choose among depths and networks. The nodes and the class frequencies
-    of the leaves are then fitted to all rows. Predictions use the tree alone.
+    which also choose among networks. The nodes and the class frequencies of the
+    leaves are then fitted to all rows. Predictions use the tree alone.
 
     More than two classes make one tree, whose leaves hold a frequency for each class.
     Missing values and categories are refused: encode them first.
 
     Args:
-        max_depth: most questions from the root to a leaf, 1 to 16; None tries 1 to 6.
+        max_depth: most questions from the root to a leaf, 1 to 16. Pruning chooses
+            the depth up to it.
         estimator: the `DLGNClassifier` to train, of family "dlgn", shallow or not,
-            with value="network" or "tensor". None: 4 x 20 gates of slope 10, label
-            smoothing 0.1, at least 2,000 steps.
+            with value="network" or "tensor". None: 4 x 10 gates straight from the
+            input (DLGN-SF), slope 2, label smoothing 0.1, at least 2,000 steps.
         n_init: number of networks, trained from different seeds.
         refine: sweeps of `dk.interpret.refine_tree`; 0 keeps the gates' hyperplanes.
         strength: `C` of its logistic regressions; smaller values regularise more.
@@ -103,7 +103,7 @@ class DLGNTreeClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        max_depth: int | None = None,
+        max_depth: int = 6,
         *,
         estimator: DLGNClassifier | None = None,
         n_init: int = 1,
@@ -151,12 +151,12 @@ class DLGNTreeClassifier(ClassifierMixin, BaseEstimator):
         held_out = _held_out(codes, self.validation_fraction, random)
         judging = rows.take(held_out if held_out.any() else ~held_out)
         seeds = random.randint(2**31 - 1, size=self.n_init)
-        run = delayed(self._candidates)
+        run = delayed(self._candidate)
         found = Parallel(n_jobs=self.n_jobs)(
             run(rows.take(~held_out), judging, mean, deviation, int(seed))
             for seed in seeds
         )
-        best = max((one for some in found for one in some), key=_preference)
+        best = max(found, key=_preference)
 
         tree = best.tree
         if self.refine:
@@ -178,7 +178,7 @@ class DLGNTreeClassifier(ClassifierMixin, BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:
         """Return the most frequent label of each row's leaf, (n,)."""
         rows = self._rows(X)
-        return self.classes_.take(self.tree_.predict(rows))
+        return self.classes_[self.tree_.leaf_labels].take(self.tree_.leaf(rows))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the class frequencies of each row's leaf, (n, classes)."""
@@ -296,12 +296,12 @@ class DLGNTreeClassifier(ClassifierMixin, BaseEstimator):
     # -- fitting -------------------------------------------------------------
 
     def _check(self) -> None:
-        for name in ("max_depth", "refine"):
-            if getattr(self, name):
-                check_count(name, getattr(self, name))
-        if self.max_depth is not None and not 1 <= self.max_depth <= MAX_DEPTH:
+        check_count("max_depth", self.max_depth)
+        if self.refine:
+            check_count("refine", self.refine)
+        if self.max_depth > MAX_DEPTH:
             raise ValueError(
-                f"`max_depth` must be from 1 to {MAX_DEPTH}. "
+                f"`max_depth` must be at most {MAX_DEPTH}. "
                 f"Received: max_depth={self.max_depth}."
             )
         if not self.strength > 0:
@@ -323,43 +323,36 @@ class DLGNTreeClassifier(ClassifierMixin, BaseEstimator):
                 f"Received: estimator={net!r}."
             )
 
-    def _candidates(
+    def _candidate(
         self,
         rows: Rows,
         judging: Rows,
         mean: np.ndarray,
         deviation: np.ndarray,
         seed: int,
-    ) -> list[Candidate]:
-        """Train a network; return its trees of all depths to choose from."""
+    ) -> Candidate:
+        """Train a network; return its tree, refitted and pruned."""
         network = _default(len(rows.y)) if self.estimator is None else self.estimator
         network = clone(network).set_params(random_state=seed)
         network.fit(rows.x, rows.y, rows.weights)
-        depth = DEEPEST if self.max_depth is None else self.max_depth
-        grown = oblique_tree(
+        tree = oblique_tree(
             network.model_,
             as_float32(rows.x),
             rows.y,
-            depth,
+            self.max_depth,
             choose="fit",
             eps=self.eps,
             min_samples_leaf=self.min_samples_leaf,
             sample_weight=rows.weights,
-        )
-        grown = grown.rescaled(deviation, mean)
-        depths = range(1, depth + 1) if self.max_depth is None else (depth,)
-        trees = [self._fitted(_cut(grown, k, rows), rows, judging) for k in depths]
-        return [Candidate(_score(tree, judging), tree, network) for tree in trees]
-
-    def _fitted(self, tree: ObliqueTree, rows: Rows, judging: Rows) -> ObliqueTree:
-        """Return a tree of standardized features, refitted and pruned."""
-        _, z, y, weights = rows
+        ).rescaled(deviation, mean)
         if self.refine:
             tree = self._refined(tree, rows)
         if self.prune:
-            _, x, labels, judges = judging
-            tree = prune_tree(tree, z, y, x, labels, weights, judges)
-        return tree
+            weights = rows.weights, judging.weights
+            tree = prune_tree(tree, rows.z, rows.y, judging.z, judging.y, *weights)
+        hits = tree.predict(judging.z) == judging.y
+        score = float(np.average(hits, weights=judging.weights))
+        return Candidate(score, tree, network)
 
     def _refined(self, tree: ObliqueTree, rows: Rows) -> ObliqueTree:
         return refine_tree(
@@ -376,7 +369,13 @@ def _default(number: int) -> DLGNClassifier:
     batch_size = int(np.clip(number // 10, *BATCH))
     epochs = max(FEWEST_EPOCHS, -(-FEWEST_STEPS // -(-number // batch_size)))
     return DLGNClassifier(
-        4, 20, beta=10.0, label_smoothing=0.1, batch_size=batch_size, epochs=epochs
+        4,
+        10,
+        shallow=True,
+        beta=2.0,
+        label_smoothing=0.1,
+        batch_size=batch_size,
+        epochs=epochs,
     )
 
 
@@ -387,21 +386,6 @@ def _held_out(y: np.ndarray, fraction: float, random: Any) -> np.ndarray:
         rows = random.permutation(np.flatnonzero(y == label))
         held_out[rows[: int(fraction * len(rows))]] = True
     return held_out
-
-
-def _cut(tree: ObliqueTree, depth: int, rows: Rows) -> ObliqueTree:
-    """Return the upper levels of a tree, with the most common labels at its leaves."""
-    nodes = 2**depth - 1
-    labels = np.zeros(2**depth, int)
-    tree = ObliqueTree(tree.normals[:nodes], tree.biases[:nodes], labels)
-    counts = tree.counts(rows.z, rows.y, int(rows.y.max()) + 1, rows.weights)
-    labels = shares_of(counts)[nodes:].argmax(axis=1)
-    return ObliqueTree(tree.normals, tree.biases, labels)
-
-
-def _score(tree: ObliqueTree, rows: Rows) -> float:
-    """Return the weighted accuracy."""
-    return float(np.average(tree.predict(rows.z) == rows.y, weights=rows.weights))
 
 
 def _preference(candidate: Candidate) -> tuple[float, int]:

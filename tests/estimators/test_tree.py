@@ -218,7 +218,7 @@ def test_a_drawing_shows_questions_and_labels(fitted, table):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_depth": 0}, "`max_depth` must be from 1 to 16"),
+        ({"max_depth": 17}, "`max_depth` must be at most 16"),
         ({"max_depth": 1.5}, "`max_depth` must be a whole number"),
         ({"n_init": 0}, "`n_init` must be a whole number of at least 1"),
         ({"refine": -1}, "`refine` must be a whole number"),
