@@ -34,6 +34,7 @@ def sample_oblique_tree(
     seed: int = 0,
     *,
     balanced: bool = True,
+    margin: float = 0.0,
 ) -> ObliqueData:
     """Return points on the unit sphere and their labels from a random oblique tree.
 
@@ -50,9 +51,12 @@ def sample_oblique_tree(
         seed: seed of the normals and the points.
         balanced: True keeps points so that every leaf holds equally many (within
             one, if `num_points` is no multiple of 2^depth); False keeps every point.
+        margin: points nearer than this to the hyperplane of a node on their path are
+            dropped; at least 0.
 
     Raises:
-        ValueError: a number out of its range, or `balanced` with dim < depth.
+        ValueError: a number out of its range, `balanced` with dim < depth, or a
+            margin that drops all but one point in a thousand.
 
     Example:
         >>> from dlgn_keras import data
@@ -80,10 +84,14 @@ def sample_oblique_tree(
         biases=np.zeros(2**depth - 1),
         leaf_labels=np.arange(2**depth) % 2,
     )
+    if not 0 <= margin < 1:
+        raise ValueError(
+            f"`margin` must be at least 0 and below 1. Received: margin={margin!r}."
+        )
     if balanced:
-        x = _balanced_points(rng, tree, num_points)
+        x = _balanced_points(rng, tree, num_points, margin)
     else:
-        x = _sphere(rng, num_points, dim)
+        x = _free_points(rng, tree, num_points, margin)
     return ObliqueData(x, tree.predict(x), tree)
 
 
@@ -113,8 +121,36 @@ def _sphere(rng: np.random.Generator, num_points: int, dim: int) -> np.ndarray:
     return x
 
 
+def _free_points(
+    rng: np.random.Generator, tree: ObliqueTree, num_points: int, margin: float
+) -> np.ndarray:
+    """Return the first points that keep the margin."""
+    if not margin:
+        return _sphere(rng, num_points, tree.dim)
+    kept, number = [], 0
+    while number < num_points:
+        kept.append(_apart(_sphere(rng, _DRAWN, tree.dim), tree, margin))
+        number += len(kept[-1])
+    return np.concatenate(kept)[:num_points]
+
+
+def _apart(x: np.ndarray, tree: ObliqueTree, margin: float) -> np.ndarray:
+    """Return the points that keep the margin to the hyperplanes on their paths."""
+    if not margin:
+        return x
+    heights = np.abs(x.astype(np.float64) @ tree.normals.T + tree.biases)
+    nearest = np.take_along_axis(heights, tree.decision_path(x), axis=1).min(axis=1)
+    kept = x[nearest >= margin]
+    if 1000 * len(kept) < len(x):
+        raise ValueError(
+            "`margin` must leave more than one point in a thousand. Received: "
+            f"margin={margin!r}, which leaves {len(kept)} of {len(x)}."
+        )
+    return kept
+
+
 def _balanced_points(
-    rng: np.random.Generator, tree: ObliqueTree, num_points: int
+    rng: np.random.Generator, tree: ObliqueTree, num_points: int, margin: float
 ) -> np.ndarray:
     """Return equally many points in every leaf, in random order.
 
@@ -126,7 +162,8 @@ def _balanced_points(
     wanted[rng.permutation(num_leaves)[: num_points % num_leaves]] += 1
     kept = []
     while wanted.any():
-        x = _sphere(rng, min(_DRAWN, num_leaves * int(wanted.max())), tree.dim)
+        number = _DRAWN if margin else min(_DRAWN, num_leaves * int(wanted.max()))
+        x = _apart(_sphere(rng, number, tree.dim), tree, margin)
         leaf = tree.leaf(x)
         keep = class_ranks(leaf, np.arange(len(leaf))) < wanted[leaf]
         kept.append(x[keep])

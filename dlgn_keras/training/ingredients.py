@@ -56,6 +56,13 @@ def make_optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
             optimizer = BiasRateSGD(recipe.bias_rate, **options)
     elif recipe.optimizer == "adam":
         optimizer = keras.optimizers.Adam(**options)
+    elif recipe.optimizer == "muon":
+        # Kernels of dense layers but the last; Adam moves all other weights.
+        optimizer = keras.optimizers.Muon(
+            exclude_layers=["logits"],
+            adam_weight_decay=recipe.weight_decay or None,
+            **options,
+        )
     else:
         optimizer = keras.optimizers.AdamW(
             **{**options, "weight_decay": recipe.weight_decay}

@@ -15,7 +15,7 @@ from dlgn_keras.tools.messages import check_choice, check_count, closest
 # classes; recipes and search spaces are read without it.
 FAMILIES = {"dnn": False, "dgn": True, "dlgn": True}
 REGIMES = ("joint", "frnpf_ii", "frnpf_di", "flnpf")
-OPTIMIZERS = ("sgd", "adam", "adamw")
+OPTIMIZERS = ("sgd", "adam", "adamw", "muon")
 SCHEDULES = ("constant", "one_cycle", "cosine", "piecewise")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 AUGMENTATIONS = ("none", "flip", "shift", "shift_flip")

@@ -160,3 +160,34 @@ def test_the_seed_decides_tree_and_points():
 def test_numbers_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         sample_oblique_tree(**({"num_points": 16, "dim": 20} | arguments))
+
+
+@pytest.mark.parametrize("balanced", [True, False])
+def test_points_keep_a_margin_to_the_hyperplanes_on_their_path(balanced):
+    options = {"dim": 6, "depth": 3, "seed": 5, "balanced": balanced}
+
+    def nearest(x, tree):
+        found = []
+        for point in x.astype(float):
+            node, heights = 0, []
+            while node < len(tree.normals):
+                heights.append(tree.normals[node] @ point)
+                node = 2 * node + 1 + int(heights[-1] > 0)
+            found.append(np.abs(heights).min())
+        return np.array(found)
+
+    x, y, tree = sample_oblique_tree(400, margin=0.1, **options)
+    assert len(x) == 400
+    assert (tree.predict(x) == y).all()
+    assert 0.1 <= nearest(x, tree).min() < 0.12
+    if balanced:
+        assert np.bincount(tree.leaf(x)).tolist() == [50] * 8
+    # Broken twin: without a margin, points come near.
+    x, _, tree = sample_oblique_tree(400, **options)
+    assert np.mean(nearest(x, tree) < 0.1) > 0.2
+
+
+@pytest.mark.parametrize(("margin", "message"), [(-0.1, "at least 0"), (0.9, "one po")])
+def test_margins_that_cannot_be_kept_are_refused(margin, message):
+    with pytest.raises(ValueError, match=f"`margin` must .*{message}"):
+        sample_oblique_tree(100, 6, 3, margin=margin)

@@ -64,7 +64,7 @@ def test_the_optimizer_walks_along_its_schedule():
     np.testing.assert_allclose(places, [-1, -2, -2.25, -2.5], rtol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "muon"])
 def test_weight_decay_shrinks_kernels_and_leaves_biases_and_norms(optimizer):
     recipe = Recipe(optimizer=optimizer, weight_decay=0.5, learning_rate=0.1)
     net = dk.DLGN(dk.skeletons.fc(2, 4, batch_norm=True), (3,), 2, value_bias=True)
@@ -79,6 +79,31 @@ def test_weight_decay_shrinks_kernels_and_leaves_biases_and_norms(optimizer):
     for variable in variables:
         left = 2 * (1 - 0.1 * 0.5) if variable.name == "kernel" else 2.0
         assert_close(ops.convert_to_numpy(variable), np.full(variable.shape, left))
+
+
+def test_muon_makes_the_updates_of_dense_kernels_orthogonal(rng):
+    net = dk.DLGN(dk.skeletons.fc(2, 4), (6,), 3, seed=0)
+    variables = net.trainable_variables
+    before = [ops.convert_to_numpy(v) for v in variables]
+    gradients = [rng.normal(size=v.shape).astype("float32") for v in variables]
+    step = make_optimizer(Recipe(optimizer="muon", learning_rate=0.1), 10)
+    step.apply([ops.convert_to_tensor(g) for g in gradients], variables)
+    orthogonal = []
+    for variable, old, gradient in zip(variables, before, gradients, strict=True):
+        update = (old - ops.convert_to_numpy(variable)) / 0.1
+        if len(variable.shape) == 2 and "logits" not in variable.path:
+            orthogonal.append(variable.path)
+            lengths = np.linalg.svd(update, compute_uv=False)
+            # Five steps of Newton and Schulz bring singular values near 1.
+            lengths /= 0.2 * np.sqrt(max(update.shape))
+            assert 0.6 < lengths.min() <= lengths.max() < 1.3
+            left, singular, right = np.linalg.svd(gradient, full_matrices=False)
+            assert (update * (left @ right)).sum() > 0
+            assert singular.max() / singular.min() > 1.3  # broken twin: the gradient
+        else:
+            # Adam's first step
+            np.testing.assert_allclose(update, np.sign(gradient), atol=0.01)
+    assert len(orthogonal) == 4
 
 
 @pytest.mark.once
