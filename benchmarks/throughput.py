@@ -8,6 +8,11 @@ nothing else. An epoch of it runs after every epoch of `fit`, in one run. On tor
 which compiles nothing by default, the forward pass is the graph of its operators,
 without Keras between them. `--clock processor` counts processor time, which what
 else runs on the machine lengthens less.
+
+    python benchmarks/throughput.py --backend jax --stream photos/
+
+compares training from disk with training on the same pictures in memory, by turns in
+one run; `--memory` trains from disk alone and tells the process' peak memory.
 """
 
 import argparse
@@ -24,6 +29,9 @@ def main() -> None:
     parser.add_argument("--family", default="dlgn")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--clock", choices=("wall", "processor"), default="wall")
+    parser.add_argument("--stream", metavar="FOLDER", help="pictures to train on")
+    parser.add_argument("--skeleton", default="c4gap:width=16", help="with --stream")
+    parser.add_argument("--memory", action="store_true", help="with --stream")
     arguments = parser.parse_args()
     if arguments.backend:
         os.environ["KERAS_BACKEND"] = arguments.backend
@@ -34,6 +42,10 @@ def main() -> None:
 
     from machine import header, print_table
 
+    if arguments.stream:
+        print(f"\n{header()}; {arguments.clock} time\n")
+        print_table(*measure_stream(arguments))
+        return
     rows = [
         measure("fc", arguments.family, arguments.epochs),
         measure("c4gap:width=16", arguments.family, arguments.epochs),
@@ -98,6 +110,48 @@ def measure(skeleton: str, family: str, epochs: int) -> list[str]:
         spread(ratio),
         str(len(ratio)),
     ]
+
+
+def measure_stream(arguments: argparse.Namespace) -> tuple[list, list]:
+    """Return header and rows of training from disk and from memory."""
+    import resource
+
+    from machine import spread
+
+    from dlgn_keras.data import load
+    from dlgn_keras.training import Recipe, fit
+
+    recipe = Recipe(
+        family=arguments.family,
+        skeleton=arguments.skeleton,
+        batch_size=32,
+        epochs=1 if arguments.memory else 2,
+    )
+    streamed = load(arguments.stream, memory=0)
+    number = len(streamed.y_train)
+
+    def speed(dataset: Any) -> float:  # of the last epoch: the first compiles
+        row = fit(recipe, dataset=dataset, progress=False).history[-1]
+        return number / row["seconds"]
+
+    if arguments.memory:
+        speed(streamed)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return ["pictures", "peak MiB"], [[f"{number}", f"{peak:.0f}"]]
+    resident = load(arguments.stream, memory=1e3)
+    pairs = [(speed(streamed), speed(resident)) for _ in range(arguments.epochs // 2)]
+    ratio = [a / b for a, b in pairs]
+    names = [
+        "skeleton",
+        "pictures",
+        "from disk, images/s",
+        "in memory",
+        "ratio",
+        "runs",
+    ]
+    row = [f"{arguments.family} {arguments.skeleton}", str(number)]
+    row += [spread([a for a, _ in pairs]), spread([b for _, b in pairs])]
+    return names, [[*row, spread(ratio), str(len(ratio))]]
 
 
 def bare_jax(net: Any, dataset: Any, recipe: Any) -> Any:

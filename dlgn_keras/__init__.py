@@ -29,13 +29,14 @@ if TYPE_CHECKING:
     from dlgn_keras.estimators import DLGNTreeClassifier
     from dlgn_keras.models import DGN, DLGN, DNN, GatedModel, collapse, disentangle
     from dlgn_keras.presets import from_preset, presets
-    from dlgn_keras.training import DLGNClassifier
+    from dlgn_keras.training import DLGNClassifier, DLGNRegressor
 
 __all__ = [
     "DGN",
     "DLGN",
     "DNN",
     "DLGNClassifier",
+    "DLGNRegressor",
     "DLGNTreeClassifier",
     "GatedModel",
     "__version__",
@@ -61,6 +62,7 @@ _HOMES = {
     "DGN": "models",
     "DLGN": "models",
     "DLGNClassifier": "training",
+    "DLGNRegressor": "training",
     "DLGNTreeClassifier": "estimators",
     "DNN": "models",
     "GatedModel": "models",

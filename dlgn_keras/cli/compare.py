@@ -20,7 +20,7 @@ from dlgn_keras.cli.options import (
 )
 from dlgn_keras.tools.files import make_folder, write_atomically, write_json
 from dlgn_keras.tools.messages import check_choice, check_count
-from dlgn_keras.tools.numbers import deviation, percent
+from dlgn_keras.tools.numbers import FIGURES, deviation, percent
 from dlgn_keras.tools.palette import family_styles
 from dlgn_keras.tools.terminal import print_table
 from dlgn_keras.training import NAMED, Recipe
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EXAMPLE = "dlgn-keras compare --data mnist --skeleton fc --epochs 10 --seeds 3"
 HEADER = [
     "family",
-    "test acc., last epoch (%)",
+    "test {}, last epoch (%)",
     "best epoch (%)",
     "ratio to DNN",
     "parameters",
@@ -77,7 +77,8 @@ def run(arguments: argparse.Namespace) -> None:
         return
     footer = f"{base.data}, {base.skeleton.name}, {base.epochs} epochs, "
     footer += f"{len(seeds)} seed(s). Run folder: {out}"
-    print_table(HEADER, [_cells(row) for row in report], footer)
+    header = [name.format(FIGURES[base.score]) for name in HEADER]
+    print_table(header, [_cells(row) for row in report], footer)
 
 
 def summarize(results: dict[str, list["Result"]]) -> list[dict[str, Any]]:
@@ -132,11 +133,12 @@ def draw_curves(results: dict[str, list["Result"]], path: Path) -> None:
             style["label"] = family.upper() if k == 0 else None
             epochs = [row["epoch"] for row in result.history]
             losses = [row["loss"] for row in result.history]
-            tests = [100 * row["test_accuracy"] for row in result.history]
+            score = "r2" if "test_r2" in result.history[0] else "accuracy"
+            tests = [100 * row[f"test_{score}"] for row in result.history]
             axes[0].plot(epochs, losses, **style)
             axes[1].plot(epochs, tests, **style)
     axes[0].set(xlabel="epoch", ylabel="training loss", yscale="log")
-    axes[1].set(xlabel="epoch", ylabel="test accuracy (%)")
+    axes[1].set(xlabel="epoch", ylabel=f"test {FIGURES[score]} (%)")
     for axis in axes:
         axis.grid(alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)

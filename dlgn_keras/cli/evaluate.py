@@ -6,7 +6,7 @@ import json
 import dlgn_keras as dk
 from dlgn_keras.cli.options import add_common_options, add_data_dir
 from dlgn_keras.cli.saved import MODEL_HELP, data_for, data_of, load_model
-from dlgn_keras.tools.numbers import percent
+from dlgn_keras.tools.numbers import FIGURES, percent
 from dlgn_keras.tools.terminal import print_table
 
 EXAMPLE = "dlgn-keras evaluate dlgn_fc_mnist"
@@ -30,7 +30,8 @@ def run(arguments: argparse.Namespace) -> None:
     dataset = data_for(net, name, arguments)
     x = getattr(dataset, f"x_{arguments.split}")
     y = getattr(dataset, f"y_{arguments.split}")
-    if dataset.num_classes != net.num_classes:
+    binary = net.about.get("loss") == "binary" and dataset.num_classes == 2
+    if dataset.num_classes != net.num_classes and not binary:
         raise ValueError(
             f"`--data` must have the model's {net.num_classes} classes. "
             f"Received: {name} with {dataset.num_classes}."
@@ -45,10 +46,12 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps({**record, "examples": len(y), **figures}))
         return
+    score = next(iter(figures))
+    loss = "squared error" if score == "r2" else "cross-entropy"
     rows = [
         ["model", arguments.model],
         ["data", f"{name}, {arguments.split}, {len(y):,} examples"],
-        ["accuracy", f"{percent(figures['accuracy'])} %"],
-        ["cross-entropy", f"{figures['loss']:.4f}"],
+        [FIGURES[score], f"{percent(figures[score])} %"],
+        [loss, f"{figures['loss']:.4f}"],
     ]
     print_table(["", ""], rows)

@@ -51,7 +51,10 @@ def data_for(net: "Model", name: str, arguments: argparse.Namespace) -> Dataset:
     shape = net.input_shape[1:]
     sized = name.startswith(TFDS) or Path(name).is_dir()
     size = shape[:2] if sized and name not in NAMES and len(shape) == 3 else None
-    return dk.data.load(name, image_size=size, **data_options(arguments))
+    about = getattr(net, "about", {})
+    targets = "numbers" if about.get("loss") == "mse" else "classes"
+    options = {"image_size": size, "targets": targets}
+    return dk.data.load(name, **options, **data_options(arguments))
 
 
 def _is_saved(name: str) -> bool:

@@ -16,7 +16,7 @@ from dlgn_keras.cli.options import (
     reader,
     whole,
 )
-from dlgn_keras.tools.numbers import percent
+from dlgn_keras.tools.numbers import FIGURES, percent
 from dlgn_keras.tools.terminal import print_table
 from dlgn_keras.training import Recipe, named_recipe
 
@@ -70,17 +70,18 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _rows(recipe: Recipe, result: "Result") -> list[list[str]]:
     best = f"{percent(result.best_test_accuracy)} % (epoch {result.best_epoch})"
+    figure = FIGURES[recipe.score]
     rows = [
         ["model", f"{recipe.family} {recipe.skeleton.name} on {recipe.data}"],
-        ["test accuracy, last epoch", f"{percent(result.test_accuracy)} %"],
-        ["test accuracy, best epoch", best],
+        [f"test {figure}, last epoch", f"{percent(result.test_accuracy)} %"],
+        [f"test {figure}, best epoch", best],
         ["parameters", f"{result.parameters:,}"],
         ["seconds", f"{result.seconds:.1f}"],
         ["seconds per epoch", f"{result.seconds_per_epoch:.3f}"],
     ]
     if result.validation_accuracy is not None:
         validation = f"{percent(result.validation_accuracy)} %"
-        rows.insert(1, ["validation accuracy, last epoch", validation])
+        rows.insert(1, [f"validation {figure}, last epoch", validation])
     return rows
 
 

@@ -1,6 +1,6 @@
 """Data sets: named ones, your own files, and labels of oblique decision trees."""
 
-from dlgn_keras.data.checks import check_arrays
+from dlgn_keras.data.checks import check_arrays, check_numbers
 from dlgn_keras.data.dataset import Dataset
 from dlgn_keras.data.discs import DiscData, discs
 from dlgn_keras.data.given import given
@@ -25,6 +25,7 @@ __all__ = [
     "Preprocessing",
     "Stored",
     "check_arrays",
+    "check_numbers",
     "class_names",
     "discs",
     "given",

@@ -54,6 +54,43 @@ def check_arrays(
     return x, y
 
 
+def check_numbers(
+    x: Any,
+    y: Any,
+    outputs: int | None = None,
+    *,
+    x_name: str = "x",
+    y_name: str = "y",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs, see `check_arrays`, and numbers to predict, (n, outputs) float32.
+
+    Raises:
+        ValueError: as `check_arrays`; numbers that are not finite, or of another shape
+            than (n,) or (n, outputs).
+    """
+    y = np.asarray(y)
+    y = y[:, None] if y.ndim == 1 else y
+    if y.dtype.kind not in "fiu" or y.ndim != 2 or not y.size:
+        raise ValueError(
+            f"`{y_name}` must hold numbers, (n,) or (n, outputs). "
+            f"Received: shape {y.shape}, dtype {y.dtype}."
+        )
+    with np.errstate(over="ignore"):
+        y = y.astype(np.float32)
+    if not np.isfinite(y).all():
+        raise ValueError(
+            f"`{y_name}` must hold numbers that are finite in float32. "
+            f"Received: {np.count_nonzero(~np.isfinite(y))} of {y.size} that are not."
+        )
+    if outputs not in (None, y.shape[1]):
+        raise ValueError(
+            f"`{y_name}` must hold {outputs} numbers an example. "
+            f"Received: {y.shape[1]}."
+        )
+    x, _ = check_arrays(x, np.zeros(len(y), int), x_name=x_name, y_name=y_name)
+    return x, y
+
+
 def check_inputs(x: np.ndarray, name: str = "x") -> None:
     """Raise a ValueError unless `x` holds finite numbers in a known shape."""
     if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating)):

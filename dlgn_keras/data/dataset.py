@@ -6,9 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from dlgn_keras.data.checks import MOST_CLASSES, check_arrays, check_same_scale
+from dlgn_keras.data.checks import (
+    MOST_CLASSES,
+    check_arrays,
+    check_numbers,
+    check_same_scale,
+)
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.data.stored import Rows, Stored, select
+from dlgn_keras.tools.messages import check_choice
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,6 +35,9 @@ class Dataset:
         terms: who made the data, licence or citation.
         x_validation: validation inputs, or None.
         y_validation: validation labels, or None.
+        targets: "classes", or "numbers" for regression: labels are then (n,) or
+            (n, outputs) numbers, `num_classes` is the number of outputs, and
+            `class_names` are theirs.
 
     Raises:
         ValueError: arrays that do not fit together or hold bad values, see
@@ -53,12 +62,17 @@ class Dataset:
     terms: str = ""
     x_validation: Any = None
     y_validation: np.ndarray | None = None
+    targets: str = "classes"
 
     def __post_init__(self) -> None:
+        check_choice("targets", self.targets, ("classes", "numbers"))
+        least, check = 2, check_arrays
+        if self.targets == "numbers":
+            least, check = 1, check_numbers
         num, whole = self.num_classes, isinstance(self.num_classes, Integral)
-        if not whole or not 2 <= num <= MOST_CLASSES:
+        if not whole or not least <= num <= MOST_CLASSES:
             raise ValueError(
-                f"`num_classes` must be at least 2 and at most {MOST_CLASSES}. "
+                f"`num_classes` must be at least {least} and at most {MOST_CLASSES}. "
                 f"Received: num_classes={num!r}."
             )
         names = tuple(self.class_names) or tuple(map(str, range(self.num_classes)))
@@ -79,7 +93,7 @@ class Dataset:
                 mapped = getattr(self, x_name)
                 stored = Stored(Rows(mapped), np.arange(len(mapped)))
                 object.__setattr__(self, x_name, stored)
-            x, y = check_arrays(
+            x, y = check(
                 getattr(self, x_name),
                 getattr(self, y_name),
                 self.num_classes,
@@ -148,7 +162,7 @@ class Dataset:
                 f"{n - 1} examples. Received: size={size!r}."
             )
         chosen = np.zeros(n, bool)
-        chosen[stratified_indices(self.y_train, num, seed)] = True
+        chosen[stratified_indices(self._strata("train"), num, seed)] = True
         return replace(
             self,
             x_train=select(self.x_train, ~chosen),
@@ -185,7 +199,7 @@ class Dataset:
                     f"`num_{split}` must be a whole number from 1 to the {n} examples "
                     f"there are. Received: num_{split}={num!r}."
                 )
-            index = balanced_indices(getattr(self, f"y_{split}"), int(num))
+            index = balanced_indices(self._strata(split), int(num))
             for part in (f"x_{split}", f"y_{split}"):
                 parts[part] = select(getattr(self, part), index)
         return replace(self, **parts)
@@ -197,6 +211,8 @@ class Dataset:
             classes: two different class numbers; (4, 7) on MNIST is the kernel
                 alignment experiment.
         """
+        if self.targets != "classes":
+            raise ValueError(f"`binary` needs classes. Received: {self!r}.")
         known = range(self.num_classes)
         if len(set(classes)) != 2 or not all(c in known for c in classes):
             raise ValueError(
@@ -219,11 +235,17 @@ class Dataset:
             **parts,
         )
 
+    def _strata(self, split: str) -> np.ndarray:
+        """Return the classes whose shares a choice keeps; numbers are all one."""
+        y = getattr(self, f"y_{split}")
+        return y if self.targets == "classes" else np.zeros(len(y), np.int64)
+
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(getattr(self, f'y_{s}'))} {s}" for s in self.splits)
+        what = "classes" if self.targets == "classes" else "outputs"
         return (
             f"Dataset({self.name!r}, {sizes}, input {self.input_shape}, "
-            f"{self.num_classes} classes)"
+            f"{self.num_classes} {what})"
         )
 
 

@@ -25,6 +25,7 @@ def given(
     one_hot: bool = False,
     memory: float | None = None,
     terms: str = "",
+    targets: str = "classes",
 ) -> Dataset:
     """Return a data set of your own arrays, tf.data, PyDataset or torch DataLoader.
 
@@ -45,6 +46,7 @@ def given(
         memory: most gigabytes that batches may take; None is a quarter of the free
             memory.
         terms: who made the data, licence or citation.
+        targets: "classes", or "numbers" for regression, see `Dataset`.
 
     Raises:
         ValueError: data of another kind or without an end, labels or inputs that do
@@ -68,28 +70,35 @@ def given(
         )
     bound = memory_bound(memory)
     read = {split: _examples(part, split, bound) for split, part in parts.items()}
+    numbers = targets == "numbers"
     labels = {
-        split: _numbers(y, f"y_{split}", one_hot) for split, (_, y) in read.items()
+        split: y if numbers else _numbers(y, f"y_{split}", one_hot)
+        for split, (_, y) in read.items()
     }
     read = {split: (x, labels[split]) for split, (x, _) in read.items()}
     if "test" not in read:
-        read |= _split(*read["train"])
+        read |= _split(*read["train"], numbers)
     x = read["train"][0]
-    highest = max(count_classes(y, f"y_{split}") for split, (_, y) in read.items())
+    if numbers:
+        outputs = int(np.prod(read["train"][1].shape[1:]))
+    else:
+        counts = [count_classes(y, f"y_{split}") for split, (_, y) in read.items()]
+        outputs = max(2, *counts)
     arrays = {f"x_{split}": x for split, (x, _) in read.items()}
     arrays |= {f"y_{split}": y for split, (_, y) in read.items()}
     few = x[:5000] if isinstance(x, Stored) else x
     return Dataset(
         name=name,
-        num_classes=len(class_names) or max(2, highest),
+        num_classes=len(class_names) or outputs,
         class_names=tuple(class_names),
         preprocessing=statistics(few) if preprocessing is None else preprocessing,
         terms=terms,
+        targets=targets,
         **arrays,
     )
 
 
-def _split(x: Any, y: np.ndarray) -> dict[str, tuple[Any, np.ndarray]]:
+def _split(x: Any, y: np.ndarray, numbers: bool) -> dict[str, tuple[Any, np.ndarray]]:
     """Return a train and a test part of some examples."""
     num = max(1, round(len(y) * TEST_SHARE))
     if num >= len(y):
@@ -97,7 +106,8 @@ def _split(x: Any, y: np.ndarray) -> dict[str, tuple[Any, np.ndarray]]:
             f"`data` must have a test part, or more examples. Received: {len(y)}."
         )
     test = np.zeros(len(y), bool)
-    test[stratified_indices(y, num, 0)] = True
+    strata = np.zeros(len(y), int) if numbers else y
+    test[stratified_indices(strata, num, 0)] = True
     return {"train": (select(x, ~test), y[~test]), "test": (select(x, test), y[test])}
 
 

@@ -69,6 +69,7 @@ def load(
     image_size: int | Sequence[int] | None = None,
     memory: float | None = None,
     skip_unreadable: bool = False,
+    targets: str = "classes",
 ) -> Dataset:
     """Return a data set by name, or from your own file or folder.
 
@@ -113,6 +114,7 @@ def load(
         memory: most gigabytes to load; None is a quarter of the free memory.
         skip_unreadable: whether pictures that cannot be read are left out. Otherwise
             they are listed in an error, or end the training that meets them.
+        targets: "numbers" for an .npz file of numbers to predict, for regression.
 
     Raises:
         ValueError: unknown name, bad arrays in a file, images of several sizes, or an
@@ -139,6 +141,11 @@ def load(
             "`image_size` goes with tfds:NAME and folders of pictures. "
             f"Received: image_size={image_size!r} with name={name!r}."
         )
+    if targets != "classes" and not name.lower().endswith(".npz"):
+        raise ValueError(
+            "`targets` other than 'classes' (the loss mse) go with an .npz file. "
+            f"Received: targets={targets!r} with name={name!r}."
+        )
     if name in SIZES:
         return oblique_dataset(name, seed=0 if seed is None else seed).dataset
     if name in BUNDLED:
@@ -157,7 +164,7 @@ def load(
         terms = f"Read from {folder.name}; its owner's terms apply."
         return _settled(Named(short_name(name), parts, names, terms), name, memory)
     if name.lower().endswith(".npz"):
-        return read_npz(name)
+        return read_npz(name, targets=targets)
     raise ValueError(
         f"`name` must be one of {', '.join(NAMES)}, tfds:NAME, a folder of pictures, "
         "or a path that ends in .npz. "

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dlgn_keras.data.checks import check_inputs, check_labels, count_classes
+from dlgn_keras.data.checks import (
+    check_inputs,
+    check_labels,
+    check_numbers,
+    count_classes,
+)
 from dlgn_keras.data.dataset import Dataset
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.tools.files import expanded
@@ -15,7 +20,9 @@ REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 OPTIONAL = ("x_validation", "y_validation")
 
 
-def read_npz(path: str | Path, num_classes: int | None = None) -> Dataset:
+def read_npz(
+    path: str | Path, num_classes: int | None = None, targets: str = "classes"
+) -> Dataset:
     """Return the data set that an .npz file holds; nothing in it is unpickled.
 
     Inputs of integer type are pixels: their preprocessing is (x - mean) / std of
@@ -28,6 +35,7 @@ def read_npz(path: str | Path, num_classes: int | None = None) -> Dataset:
 
     Args:
         path: the file, written with `numpy.savez` or `numpy.savez_compressed`.
+        targets: "classes" or "numbers", see `Dataset`.
         num_classes: number of classes; default the highest training label plus one.
 
     Raises:
@@ -39,7 +47,12 @@ def read_npz(path: str | Path, num_classes: int | None = None) -> Dataset:
     arrays = _read_arrays(path)
     try:
         check_inputs(arrays["x_train"], "x_train")
-        labels = check_labels(arrays["y_train"], name="y_train")
+        if targets == "classes":
+            labels = check_labels(arrays["y_train"], name="y_train")
+            num_classes = num_classes or count_classes(labels, "y_train")
+        else:
+            _, labels = check_numbers(arrays["x_train"], arrays["y_train"])
+            num_classes = labels.shape[1]
         for name in [name for name in arrays if name.startswith("x_")]:
             x = arrays[name]
             if x.ndim == 3 and np.issubdtype(x.dtype, np.integer):
@@ -52,7 +65,8 @@ def read_npz(path: str | Path, num_classes: int | None = None) -> Dataset:
             y_test=arrays["y_test"],
             x_validation=arrays.get("x_validation"),
             y_validation=arrays.get("y_validation"),
-            num_classes=num_classes or count_classes(labels, "y_train"),
+            num_classes=num_classes,
+            targets=targets,
             preprocessing=statistics(arrays["x_train"]),
             terms=f"Read from {path.name}; its owner's terms apply.",
         )

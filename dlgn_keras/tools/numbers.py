@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 import numpy as np
 
+# What a score in a history is called in tables, where it is written in per cent.
+FIGURES = {"accuracy": "accuracy", "r2": "R^2"}
+
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Return the softmax over the last axis.

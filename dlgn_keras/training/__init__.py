@@ -19,12 +19,14 @@ if TYPE_CHECKING:
         load_trained,
     )
     from dlgn_keras.training.many import fit_many
+    from dlgn_keras.training.regressor import DLGNRegressor
     from dlgn_keras.training.result import Result, environment
     from dlgn_keras.training.tree_nodes import node_trainer
 
 __all__ = [
     "NAMED",
     "DLGNClassifier",
+    "DLGNRegressor",
     "Recipe",
     "Result",
     "build_model",
@@ -41,6 +43,7 @@ __all__ = [
 
 _HOMES = {
     "DLGNClassifier": "classifier",
+    "DLGNRegressor": "regressor",
     "Result": "result",
     "build_model": "fitting",
     "environment": "result",

@@ -77,6 +77,11 @@ def fill_up(indices: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarra
     return full.astype("int32"), weights.astype("float32")
 
 
+def as_targets(labels: np.ndarray) -> np.ndarray:
+    """Return class numbers or numbers in the type that every backend computes with."""
+    return labels.astype("float32" if labels.dtype.kind == "f" else "int32")
+
+
 class IndexChunks(keras.utils.PyDataset):
     """Chunks of (indices, labels, weights), shuffled again for every epoch.
 
@@ -106,7 +111,7 @@ class IndexChunks(keras.utils.PyDataset):
         example_weights: np.ndarray | None = None,
     ) -> None:
         super().__init__()
-        self.labels = labels.astype("int32")  # what every backend computes with
+        self.labels = as_targets(labels)
         self.batch_size = batch_size
         self.seed = seed
         self.example_weights = example_weights
@@ -277,7 +282,7 @@ def part_in_batches(
     flat = indices.reshape(-1)
     return Part(
         flat + np.int32(first),
-        labels[flat].astype("int32"),
+        as_targets(labels[flat]),
         weights.reshape(-1),
         size // share.count,
     )
@@ -300,7 +305,8 @@ def as_fed(chunks: IndexChunks | StoredPart) -> Any:
     inputs = tf.TensorSpec((None,), tf.int32)
     if stored is not None:
         inputs = tf.TensorSpec((None, *stored.shape[1:]), tf.as_dtype(stored.dtype))
-    labels = tf.TensorSpec((None,), tf.int32)
+    known = chunks.part.labels if isinstance(chunks, StoredPart) else chunks.labels
+    labels = tf.TensorSpec((None, *known.shape[1:]), tf.as_dtype(known.dtype))
     weights = tf.TensorSpec((None,), tf.float32)
     dataset = tf.data.Dataset.from_generator(
         generate, output_signature=(inputs, labels, weights)

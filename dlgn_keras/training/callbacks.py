@@ -27,6 +27,7 @@ class Epochs(keras.callbacks.Callback):
         history: rows of the rounds already done; grows in place.
         folder: where checkpoint.npz and log.csv go; None keeps nothing.
         meta: facts for the checkpoint.
+        score: name of the metric that evaluations record.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Epochs(keras.callbacks.Callback):
         history: list[dict[str, float]],
         folder: Path | None,
         meta: dict[str, Any],
+        score: str = "accuracy",
     ) -> None:
         super().__init__()
         self.chunks = chunks
@@ -43,6 +45,7 @@ class Epochs(keras.callbacks.Callback):
         self.history = history
         self.folder = folder
         self.meta = meta
+        self.score = score
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.chunks.start_at(epoch * self.chunks.epochs)
@@ -56,7 +59,8 @@ class Epochs(keras.callbacks.Callback):
             raise FloatingPointError(self._divergence(epoch, bad_step))
         with averaged_weights(self.model):
             measured = {
-                f"{part}_accuracy": self._accuracy(epoch, part) for part in self.parts
+                f"{part}_{self.score}": self._measured(epoch, part)
+                for part in self.parts
             }
         done = (epoch + 1) * self.chunks.epochs
         row = {"epoch": done, **figures, "seconds": round(trained, 4), **measured}
@@ -69,11 +73,11 @@ class Epochs(keras.callbacks.Callback):
             checkpoint.save(self.folder / "checkpoint.npz", self.model, meta)
             write_atomically(self.folder / "log.csv", self._write_log)
 
-    def _accuracy(self, epoch: int, name: str) -> float:
+    def _measured(self, epoch: int, name: str) -> float:
         figures = self.model.evaluate(**self.parts[name], verbose=0, return_dict=True)
         if figures["bad_step"] >= 0:  # the round's last step spoilt the weights
             raise FloatingPointError(self._divergence(epoch, self.chunks.steps - 1))
-        return round(float(figures["accuracy"]), 6)
+        return round(float(figures[self.score]), 6)
 
     def _divergence(self, epoch: int, bad_step: int) -> str:
         epochs = self.chunks.epochs
@@ -136,8 +140,11 @@ class Progress(keras.callbacks.Callback):
         history: the rows that `Epochs` fills; `Epochs` must come first.
     """
 
-    def __init__(self, label: str, epochs: int, history: list[dict]) -> None:
+    def __init__(
+        self, label: str, epochs: int, history: list[dict], score: str = "accuracy"
+    ) -> None:
         super().__init__()
+        self.score = score
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -164,7 +171,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         row = self.history[-1]
-        figures = f"loss {row['loss']:.4f}  test {row['test_accuracy']:.4f}"
+        figures = f"loss {row['loss']:.4f}  test {row[f'test_{self.score}']:.4f}"
         done = row["epoch"]
         self.bar.update(self.task, completed=done, figures=figures)
         tenth = max(1, self.epochs // 10)

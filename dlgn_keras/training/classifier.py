@@ -169,11 +169,16 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         """Return float64 logits, computed eagerly to avoid compiling a program."""
         check_is_fitted(self, "model_")
         rows = as_float32(validate_data(self, X, reset=False))
-        filled = np.resize(
-            rows, (-(-len(rows) // ROWS_AT_ONCE), ROWS_AT_ONCE, rows.shape[1])
-        )
-        parts = [keras.ops.convert_to_numpy(self.model_(part)) for part in filled]
-        return np.concatenate(parts)[: len(rows)].astype(np.float64)
+        return outputs_of(self.model_, rows)
+
+
+def outputs_of(model: keras.Model, rows: np.ndarray) -> np.ndarray:
+    """Return a model's float64 outputs, computed eagerly, some rows at a time."""
+    filled = np.resize(
+        rows, (-(-len(rows) // ROWS_AT_ONCE), ROWS_AT_ONCE, rows.shape[1])
+    )
+    parts = [keras.ops.convert_to_numpy(model(part)) for part in filled]
+    return np.concatenate(parts)[: len(rows)].astype(np.float64)
 
 
 def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -48,6 +48,7 @@ from dlgn_keras.training.ingredients import (
     make_augmentation,
     make_loss,
     make_optimizer,
+    make_score,
 )
 from dlgn_keras.training.named import named_recipe
 from dlgn_keras.training.recipe import Recipe
@@ -65,6 +66,7 @@ def load_data(recipe: Recipe, data_dir: str | None = None, **options: Any) -> Da
         options: further arguments of `dk.data.load`: memory, skip_unreadable.
     """
     options |= {"data_dir": data_dir, "image_size": recipe.image_size}
+    options["targets"] = "numbers" if recipe.loss == "mse" else "classes"
     return prepared_for(recipe, data_sets.load(recipe.data, **options))
 
 
@@ -135,7 +137,14 @@ def fit(
     if isinstance(recipe, str):
         recipe = named_recipe(recipe)
     if dataset is not None and not isinstance(dataset, Dataset):
-        dataset = prepared_for(recipe, data_sets.given(dataset, memory=memory))
+        dataset = prepared_for(
+            recipe,
+            data_sets.given(
+                dataset,
+                memory=memory,
+                targets="numbers" if recipe.loss == "mse" else "classes",
+            ),
+        )
     if dataset is not None and short_name(recipe.data) != dataset.name:
         recipe = recipe.replace(data=dataset.name)  # what is recorded is what is used
     options = {
@@ -239,15 +248,30 @@ def _finished(folder: Path, recipe: Recipe, dataset: Dataset | None) -> Result |
 def evaluate(
     net: BaseModel, x: np.ndarray, y: np.ndarray, batch_size: int = 500
 ) -> dict[str, float]:
-    """Return accuracy and mean cross-entropy of a model on raw inputs."""
-    checked_x, checked_y = data_sets.check_arrays(x, y, net.num_classes)
-    hits, losses = [], []
-    for inputs, labels in pieces(checked_x, checked_y):
-        logits = net.predict(inputs, batch_size=batch_size, verbose=0)
-        losses.append(-log_softmax(logits)[np.arange(len(labels)), labels])
-        hits.append(logits.argmax(axis=1) == labels)
-    accuracy, loss = np.concatenate(hits).mean(), np.concatenate(losses).mean()
-    return {"accuracy": float(accuracy), "loss": float(loss)}
+    """Return accuracy and mean loss of a model on raw inputs.
+
+    The loss is that of the recipe that the model was trained by, cross-entropy if it
+    was by none; of the loss mse, "r2" stands in place of the accuracy.
+    """
+    loss = getattr(net, "about", {}).get("loss", "crossentropy")
+    if loss == "mse":
+        x, y = data_sets.check_numbers(x, y, net.num_classes)
+    else:
+        x, y = data_sets.check_arrays(x, y, max(2, net.num_classes))
+    found = []
+    for inputs, labels in pieces(x, y):
+        outputs = net.predict(inputs, batch_size=batch_size, verbose=0)
+        if loss == "binary":  # the first class' logit is 0
+            outputs = np.concatenate([np.zeros_like(outputs), outputs], axis=1)
+        found.append((outputs, labels))
+    outputs, labels = (np.concatenate(part) for part in zip(*found, strict=True))
+    if loss == "mse":
+        errors = np.square(outputs - labels).mean(axis=0, dtype=float)
+        explained = 1 - errors / np.maximum(labels.var(axis=0, dtype=float), 1e-12)
+        return {"r2": float(explained.mean()), "loss": float(errors.mean())}
+    losses = -log_softmax(outputs)[np.arange(len(labels)), labels]
+    hits = outputs.argmax(axis=1) == labels
+    return {"accuracy": float(hits.mean()), "loss": float(losses.mean())}
 
 
 class Run:
@@ -319,9 +343,9 @@ class Run:
         self.trainer.distillation = (recipe.distill_weight, recipe.temperature)
         self.trainer.compile(
             make_optimizer(recipe, recipe.epochs * self.chunks.epoch_steps),
-            make_loss(recipe, dataset.num_classes),
+            make_loss(recipe, self.net.num_classes),
             metrics=[FirstNonFinite()],
-            weighted_metrics=["accuracy"],
+            weighted_metrics=[make_score(recipe, dataset.y_train)],
         )
         self.trainer.optimizer.build(self.trainer.trainable_variables)
 
@@ -363,15 +387,18 @@ class Run:
     ) -> None:
         """Train the epochs that are not done yet."""
         epochs, every = self.recipe.epochs, self.recipe.evaluate_every
+        score = self.recipe.score
         meta = {**self.facts, "interruptions": self.interruptions}
         own: list[keras.callbacks.Callback] = [
-            Epochs(self.chunks, self.parts, self.history, folder, meta)
+            Epochs(
+                self.chunks, self.parts, self.history, folder, meta, self.recipe.score
+            )
         ]
         bars = []
         if progress:
             skeleton, data = self.recipe.skeleton.name, self.data["name"]
             label = f"{self.recipe.family} {skeleton} {data}"
-            bars.append(Progress(label, epochs, self.history))
+            bars.append(Progress(label, epochs, self.history, score))
         if tensorboard is not None:
             own.append(keras.callbacks.TensorBoard(str(tensorboard)))
         try:
@@ -454,15 +481,33 @@ def build_model(recipe: Recipe, dataset: Dataset) -> GatedModel:
         ValueError: arguments that do not fit the skeleton or the data.
         FileNotFoundError: `gates_from` names no file.
     """
+    check_targets_fit(recipe.loss, dataset)
+    binary = recipe.loss == "binary"
     net = FAMILIES[recipe.family](
         input_shape=dataset.input_shape,
-        num_classes=dataset.num_classes,
+        num_classes=1 if binary else dataset.num_classes,
         preprocessing=dataset.preprocessing,
         **model_options(recipe),
     )
     prepare_gates(net, recipe.regime, recipe.gates_from)
-    net.about.update(data=dataset.name, class_names=list(dataset.class_names))
+    names = dataset.class_names[1:] if binary else dataset.class_names
+    net.about.update(data=dataset.name, class_names=list(names))
+    if recipe.loss != "crossentropy":
+        net.about["loss"] = recipe.loss
     return net
+
+
+def check_targets_fit(loss: str, dataset: Dataset) -> None:
+    """Raise a ValueError unless the data have what the loss compares with."""
+    classes, numbers = dataset.num_classes, dataset.targets == "numbers"
+    fits = numbers if loss == "mse" else not numbers
+    if not fits or (loss == "binary" and classes != 2):
+        wanted = {"mse": "targets='numbers'", "binary": "two classes"}
+        raise ValueError(
+            f"`loss` {loss!r} needs data with {wanted.get(loss, 'classes')}. "
+            f"Received: {dataset.name} with targets={dataset.targets!r}"
+            f"{'' if numbers else f' and {classes} classes'}."
+        )
 
 
 def model_options(recipe: Recipe) -> dict[str, Any]:

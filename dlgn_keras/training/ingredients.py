@@ -102,12 +102,18 @@ class BiasRateSGD(keras.optimizers.SGD):
 
 
 def make_loss(recipe: Recipe, num_classes: int) -> keras.losses.Loss:
-    """Return cross-entropy on logits, labels as class numbers.
+    """Return the recipe's loss: on logits and class numbers, or on numbers.
 
     The mean over a batch is weighted, so the examples of weight zero that pad the
     last batch have no effect.
     """
     mean: Any = {"reduction": "mean_with_sample_weight"}
+    if recipe.loss == "mse":
+        return keras.losses.MeanSquaredError(**mean)
+    if recipe.loss == "binary":
+        return keras.losses.BinaryCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing, **mean
+        )
     if recipe.mixup or recipe.cutmix:  # labels come as shares of the classes
         return keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=recipe.label_smoothing, **mean
@@ -115,6 +121,56 @@ def make_loss(recipe: Recipe, num_classes: int) -> keras.losses.Loss:
     if recipe.label_smoothing == 0:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=True, **mean)
     return SmoothedCrossentropy(num_classes, recipe.label_smoothing, **mean)
+
+
+def make_score(recipe: Recipe, targets: np.ndarray) -> Any:
+    """Return the metric of the recipe's loss, called `recipe.score`.
+
+    Args:
+        recipe: its loss decides.
+        targets: (n, outputs) numbers of the training part, for R^2.
+    """
+    if recipe.loss == "mse":
+        return R2(targets.mean(axis=0, dtype=float))
+    if recipe.loss == "binary":
+        return keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)
+    return "accuracy"
+
+
+class R2(keras.metrics.Metric):
+    """1 - squared error / variance: mean over the outputs, 1 if all is explained.
+
+    Args:
+        center: (outputs,) numbers near the means of the targets: sums of squares about
+            them keep their digits.
+    """
+
+    def __init__(self, center: Any) -> None:
+        super().__init__(name="r2", dtype="float32")
+        self.center = np.asarray(center, "float32")
+        names = ("count", "sum", "squares", "errors")
+        shapes = ((), *[self.center.shape] * 3)
+        self.sums = [
+            self.add_variable(shape, "zeros", name=name)
+            for name, shape in zip(names, shapes, strict=True)
+        ]
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        y_pred = ops.cast(y_pred, "float32")
+        y_true = ops.reshape(ops.cast(y_true, "float32"), ops.shape(y_pred))
+        weights = ops.ones_like(y_pred[:, :1])
+        if sample_weight is not None:
+            weights = ops.reshape(ops.cast(sample_weight, "float32"), (-1, 1))
+        from_center = y_true - self.center
+        parts = [from_center, ops.square(from_center), ops.square(y_true - y_pred)]
+        added = [ops.sum(weights), *(ops.sum(weights * part, axis=0) for part in parts)]
+        for variable, value in zip(self.sums, added, strict=True):
+            variable.assign(variable + value)
+
+    def result(self) -> Any:
+        count, total, squares, errors = (v.value for v in self.sums)
+        spread = squares - ops.square(total) / ops.maximum(count, 1.0)
+        return ops.mean(1.0 - errors / ops.maximum(spread, 1e-12))
 
 
 @keras.saving.register_keras_serializable(package="dlgn_keras")

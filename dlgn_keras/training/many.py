@@ -102,7 +102,10 @@ class _Together:
     def train(self) -> list[Result]:
         recipe = self.runs[0].recipe
         step = self._program()
-        watchers = [Epochs(r.chunks, r.parts, r.history, None, {}) for r in self.runs]
+        watchers = [
+            Epochs(r.chunks, r.parts, r.history, None, {}, r.recipe.score)
+            for r in self.runs
+        ]
         for watcher in watchers:
             watcher.set_model(self.trainer)
         for number in range(recipe.epochs // recipe.evaluate_every):

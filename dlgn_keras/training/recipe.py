@@ -18,6 +18,8 @@ REGIMES = ("joint", "frnpf_ii", "frnpf_di", "flnpf")
 OPTIMIZERS = ("sgd", "adam", "adamw", "muon")
 SCHEDULES = ("constant", "one_cycle", "cosine", "piecewise")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
+# Loss -> the figure that goes with it, of which more is better.
+LOSSES = {"crossentropy": "accuracy", "binary": "accuracy", "mse": "r2"}
 AUGMENTATIONS = ("none", "flip", "shift", "shift_flip")
 
 
@@ -55,6 +57,11 @@ class Recipe:
     )
     image_size: int | None = _option(
         None, "tfds:NAME and folders: pixels of a side; cut around the centre, resized"
+    )
+    loss: str = _option(
+        "crossentropy",
+        "crossentropy; binary: two classes by one logit; mse: numbers, measured by R^2",
+        tuple(LOSSES),
     )
     regime: str = _option("joint", "how the gates are made", REGIMES)
     gates_from: str | None = _option(
@@ -191,6 +198,14 @@ class Recipe:
             self._check_pieces()
 
     def _check_tricks(self) -> None:
+        of_classes = ("mixup", "cutmix", "distill_from")
+        of_classes += ("label_smoothing",) if self.loss == "mse" else ()
+        for name in of_classes if self.loss != "crossentropy" else ():
+            if getattr(self, name):
+                raise ValueError(
+                    f"`{name}` goes with classes that have a logit each. Received: "
+                    f"{name}={getattr(self, name)!r}, loss={self.loss!r}."
+                )
         if self.mixup and self.cutmix:
             raise ValueError(
                 "At most one of `mixup` and `cutmix` may be above 0. "
@@ -227,6 +242,11 @@ class Recipe:
     def gate_mode(self) -> str:
         """The gate of the recipe, or the regime's: soft if trained, hard if frozen."""
         return self.gate or ("soft" if self.regime == "joint" else "hard")
+
+    @property
+    def score(self) -> str:
+        """The figure of the loss in a run's history: accuracy, or r2."""
+        return LOSSES[self.loss]
 
     def replace(self, **changes: Any) -> "Recipe":
         """Return the recipe with some fields changed."""

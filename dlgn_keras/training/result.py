@@ -41,8 +41,10 @@ FIELDS = {
 class Result:
     """Figures of one training run.
 
-    Accuracies are shares, 0 to 1. The last epoch's is the headline; the best
-    epoch's is chosen on the test set, as some papers do, and so is optimistic.
+    Accuracies are shares, 0 to 1; of a run with the loss mse they are R^2, the share of
+    the variance that is explained, at most 1, which the history calls r2. The last
+    epoch's is the headline; the best epoch's is chosen on the test set, as some papers
+    do, and so is optimistic.
 
     Fields:
         recipe: the recipe, as plain values.
@@ -108,7 +110,7 @@ def make_result(
     interruptions: int,
 ) -> Result:
     """Summarise a run's history."""
-    tests = [row["test_accuracy"] for row in history]
+    tests = [row[f"test_{recipe.score}"] for row in history]
     best = max(range(len(tests)), key=tests.__getitem__)
     every = recipe.evaluate_every
     seconds = sorted(row["seconds"] / every for row in (history[1:] or history))
@@ -117,7 +119,7 @@ def make_result(
         test_accuracy=tests[-1],
         best_test_accuracy=tests[best],
         best_epoch=history[best]["epoch"],
-        validation_accuracy=history[-1].get("validation_accuracy"),
+        validation_accuracy=history[-1].get(f"validation_{recipe.score}"),
         parameters=net.count_params(),
         seconds=round(sum(row["total_seconds"] for row in history), 2),
         seconds_per_epoch=seconds[len(seconds) // 2],

@@ -112,7 +112,9 @@ class GatedHyperModel(keras_tuner.HyperModel):
         if data is None:
             name = described.name if described else "digits"
         else:
-            data = data if isinstance(data, str) else given(data)
+            numbers = fields.get("loss") == "mse"
+            kind = "numbers" if numbers else "classes"
+            data = data if isinstance(data, str) else given(data, targets=kind)
             name = data.name if isinstance(data, Dataset) else data
         self.base = Recipe(
             family=family,
@@ -225,8 +227,8 @@ class GatedHyperModel(keras_tuner.HyperModel):
         self._optimizer = make_optimizer(recipe, steps=1)  # `fit` knows the steps
         options = {
             "optimizer": self._optimizer,
-            "loss": make_loss(recipe, self._known.num_classes),
-            "metrics": ["accuracy"],
+            "loss": make_loss(recipe, net.num_classes),
+            "metrics": [_metric(recipe)],
         }
         net.compile(**{**options, **(asked or {})})
         net.optimizer.build(net.trainable_variables)  # Hyperband loads its state too
@@ -342,8 +344,7 @@ def _with_validation(data: Any, base: Recipe, options: dict[str, Any]) -> Datase
     if isinstance(data, str):
         dataset = load_data(base, **options)
     else:
-        memory = options.get("memory")
-        dataset = prepared_for(base, given(data, memory=memory))
+        dataset = prepared_for(base, data)
     if dataset.x_validation is None:
         raise ValueError(
             "`validation` must hold some training examples out for the objective: "
@@ -351,6 +352,13 @@ def _with_validation(data: Any, base: Recipe, options: dict[str, Any]) -> Datase
             f"Received: validation={base.validation!r}."
         )
     return dataset
+
+
+def _metric(recipe: Recipe) -> Any:
+    """Return the metric of a recipe's loss for Keras' own `fit`."""
+    if recipe.loss == "binary":
+        return keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)
+    return "accuracy" if recipe.loss == "crossentropy" else "r2_score"
 
 
 def _resized(text: str, sizes: dict[str, Any]) -> str:

@@ -35,6 +35,7 @@ HELD = (
     "skeleton",
     "data",
     "image_size",
+    "loss",
     "validation",
     "num_train",
     "num_test",

@@ -92,7 +92,7 @@ def test_the_fingerprint_changes_with_every_field():
         "clip_norm": 1.0, "schedule": "cosine", "warmup": 0.5, "boundaries": (3,),
         "rates": (1.0, 2.0), "batch_size": 7, "epochs": 8, "evaluate_every": 2,
         "augmentation": "flip", "label_smoothing": 0.1, "validation": 0.1,
-        "num_train": 7, "num_test": 7, "image_size": 7, "seed": 7,
+        "num_train": 7, "num_test": 7, "image_size": 7, "seed": 7, "loss": "binary",
         "precision": "mixed_bfloat16",
         "regime": "frnpf_ii", "value": "tensor", "value_norm": "scale", "erase": 0.4,
         "mixup": 0.2, "cutmix": 0.2, "ema": 0.9, "distill_from": "there",
