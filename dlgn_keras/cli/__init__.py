@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "measure the accuracy of a saved model on a data set",
     "explain": "write a page that explains a model's answers",
     "kernel": "compare the neural path kernels of trained models",
+    "page": "write a site that runs presets in the browser",
     "reproduce": "make a published table or figure again",
     "zoo": "list, show, verify and push pretrained models",
 }

@@ -35,8 +35,8 @@ def export_contributions(net: Any, filepath: Any, gates: bool = False) -> None:
         net: any model of this library that ends in one vector of logits.
         filepath: file to write.
         gates: whether contributions and gates of every site come out too, as
-            "at:SITE" and "gates:SITE"; then gates can be forced, by the input
-            "flip:SITE" (n, *shape) that is added to them.
+            "at/SITE" and "gates/SITE"; then gates can be forced, by the input
+            "flip/SITE" (n, *shape) that is added to them.
 
     Raises:
         ValueError: another backend than TensorFlow, a model that ends in a map, or one
@@ -98,7 +98,7 @@ def _converted(net: Any, gates: bool) -> Any:
     signature.append(tf.TensorSpec((1,), tf.int32, name="target"))
     sites = dict(net.sites) if gates else {}
     signature += [
-        tf.TensorSpec((1, *shape), tf.float32, name=f"flip:{site}")
+        tf.TensorSpec((1, *shape), tf.float32, name=f"flip/{site}")
         for site, shape in sites.items()
     ]
 
@@ -208,8 +208,8 @@ def _explained(net: Any, x: Any, target: Any, flips: dict[str, Any]) -> dict[str
     ):
         outputs["contributions" if one else f"contributions:{t.name or k}"] = part
     for site in flips:
-        outputs[f"at:{site}"] = cut[site] * at_sites[site]
-        outputs[f"gates:{site}"] = cut[site] + 0.0
+        outputs[f"at/{site}"] = cut[site] * at_sites[site]
+        outputs[f"gates/{site}"] = cut[site] + 0.0
     return outputs
 
 

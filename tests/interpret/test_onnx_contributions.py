@@ -97,15 +97,15 @@ def test_gates_come_out_and_a_flipped_one_changes_what_it_carries(rng, tmp_path)
     x = tiny.examples(rng, "gconv", 2)
     export_contributions(net, tmp_path / "net.onnx", gates=True)
     flips = {s: np.zeros((2, *shape), "float32") for s, shape in net.sites}
-    given = {f"flip:{s}": flip for s, flip in flips.items()}
+    given = {f"flip/{s}": flip for s, flip in flips.items()}
     target = np.array([1, 1], "int32")
     found = run(tmp_path / "net.onnx", inputs=x, target=target, **given)
     made, gates = dk.interpret.gate_contributions(net, x, 1), net.gates(x)
     for site, _ in net.sites:
-        assert_close(found[f"at:{site}"], made[site])
-        assert_close(found[f"gates:{site}"], gates[site])
+        assert_close(found[f"at/{site}"], made[site])
+        assert_close(found[f"gates/{site}"], gates[site])
     unit = np.unravel_index(np.abs(made["conv_2"][0]).argmax(), made["conv_2"][0].shape)
-    given["flip:conv_2"][(0, *unit)] = -1
+    given["flip/conv_2"][(0, *unit)] = -1
     after = run(tmp_path / "net.onnx", inputs=x, target=target, **given)
     part = (found["logits"] - after["logits"])[0, 1]
     assert_close(part, made["conv_2"][(0, *unit)])
