@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import tiny
-from tolerances import assert_close
+from tolerances import assert_close, distance
 
 import dlgn_keras as dk
 from dlgn_keras.cli import main
@@ -86,8 +86,11 @@ def test_drawn_strokes_give_the_numbers_of_the_api(tmp_path, scheme):
             assert_close(shown, expected.contributions[0])
             made = dk.interpret.gate_contributions(net, x)
             for site, gates in net.gates(x).items():
-                assert_close(found[f"gates/{site}"], gates[0].ravel())
-                assert_close(found[f"at/{site}"], made[site][0].ravel())
+                # A gate is as steep as beta / 4: it multiplies the rounding of q.
+                q = np.abs(net.pre_activations(x)[site]).max()
+                steep = net.arguments.get("beta", 4.0) / 4 * 1e-5 * max(q, 1.0)
+                assert distance(found[f"gates/{site}"], gates[0].ravel()) < steep
+                assert distance(found[f"at/{site}"], made[site][0].ravel()) < steep
         assert told["ms"] < 1000
         gate = page.locator(".gate").first
         _, site, unit = gate.get_attribute("data-gate").split(":")
