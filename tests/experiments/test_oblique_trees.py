@@ -11,6 +11,7 @@ from dlgn_keras.experiments.oblique_trees import (
     NETWORKS,
     PUBLISHED,
     measure_baseline,
+    restarted,
 )
 from dlgn_keras.training import Recipe, load_data, named_recipe
 
@@ -103,3 +104,28 @@ def test_a_bad_call_is_answered_in_one_clear_line(options, message, tmp_path):
     with pytest.raises(ValueError, match=message) as error:
         reproduce("oblique-trees", tmp_path, progress=False, **options)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [
+        ([84.0, 99.0], 0),  # one that has learnt is not trained again
+        ([50.1, 78.0, 99.0], 1),
+        ([50.1, 49.0, 50.2, 81.0, 99.0], 3),
+        ([50.1, 49.0, 51.2, 50.0, 99.0], 2),  # none has: the best by validation
+    ],
+)
+def test_a_seed_that_learns_nothing_is_replaced(found, kept):
+    seeds = [4 + 1000 * k for k in range(len(found))]
+    table = dict(zip(seeds, found, strict=True))
+    asked = []
+
+    def validation(recipe):
+        asked.append(recipe.seed)
+        return table[recipe.seed]
+
+    recipe = Recipe(data="sdi", seed=4)
+    chosen = restarted(recipe, validation)
+    assert chosen == recipe.replace(seed=seeds[kept])
+    assert asked == seeds[: len(asked)]
+    assert 99.0 not in [table[seed] for seed in asked]
