@@ -16,6 +16,7 @@ import importlib.util
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,11 @@ def arguments() -> argparse.Namespace:
         action="store_true",
         help="start only what ends in the time; runs, compilations and packed parts "
         "go below --out",
+    )
+    parser.add_argument(
+        "--trials",
+        action="store_true",
+        help="with --accelerator: the recipes to choose from, on images held out",
     )
     parser.add_argument("--list", action="store_true", help="say what is missing")
     return parser.parse_args()
@@ -157,7 +163,8 @@ def build_in_short_time(given: argparse.Namespace) -> None:
     import accelerator
     import keras
     import shelf
-    from runs import Runs, write_table
+    from manifest import trials
+    from runs import Runs, write_table, write_trial
 
     from dlgn_keras.presets.files import METADATA
 
@@ -166,20 +173,34 @@ def build_in_short_time(given: argparse.Namespace) -> None:
     runs = Runs(given.runs, given.data_dir)
     paces = accelerator.Paces(given.runs / "pace.json")
     queue = []
-    for wanted, seed in jobs(
-        given.names, presets, given.seeds, strong=True, tables=True
-    ):
-        recipe = wanted.recipe(seed)
 
-        def train(callbacks: list, wanted: Any = wanted, seed: int = seed) -> None:
-            recipe, result = runs.train(wanted, seed, callbacks)
-            dataset = runs.dataset(recipe)
-            if not wanted.table:
-                shelf.put(wanted, recipe, result, dataset, presets)
-            write_table(tables, f"{wanted.name}-{seed}", result, dataset)
+    def add(name: str, recipe: Any, train: Any) -> None:
+        def then_forget(callbacks: list) -> None:
+            train(callbacks)
             keras.backend.clear_session()
 
-        queue.append((f"{wanted.name}-{seed}", recipe, train))
+        queue.append((name, recipe, then_forget))
+
+    def preset(wanted: Any, seed: int, callbacks: list) -> None:
+        recipe, result = runs.train(wanted, seed, callbacks)
+        dataset = runs.dataset(recipe)
+        if not wanted.table:
+            shelf.put(wanted, recipe, result, dataset, presets)
+        write_table(tables, f"{wanted.name}-{seed}", result, dataset)
+
+    def trial(name: str, recipe: Any, callbacks: list) -> None:
+        write_trial(tables, name, runs.fit(name, recipe, callbacks))
+
+    if given.trials:
+        for name, recipe in trials().items():
+            if not given.names or any(name.startswith(part) for part in given.names):
+                add(name, recipe, partial(trial, name, recipe))
+    else:
+        missing = jobs(given.names, presets, given.seeds, strong=True, tables=True)
+        missing.sort(key=lambda job: not job[0].needs_accelerator)
+        for wanted, seed in missing:
+            name, recipe = f"{wanted.name}-{seed}", wanted.recipe(seed)
+            add(name, recipe, partial(preset, wanted, seed))
     if given.list:
         print("\n".join(name for name, _, _ in queue) or "none")
         return

@@ -93,3 +93,23 @@ def entry(name: str) -> Entry:
             "The names: `python zoo/build.py --list`."
         )
     return known[name]
+
+
+TRIED = ("dnn", "dlgn")
+HELD_OUT = 5_000
+
+
+def trials() -> dict[str, Recipe]:
+    """Return the recipes to choose from, by name, most wanted first.
+
+    Each is judged on training images held out, as a DNN and as a DLGN.
+    """
+    text = json.loads((Path(__file__).parent / "manifest.json").read_text())
+    found: dict[str, Recipe] = {}
+    for setting, several in text["trials"].items():
+        for k, changes in enumerate(several):
+            for family in TRIED:
+                fields = entry(f"{family}_{setting}").fields
+                fields = {**fields, **changes, "validation": HELD_OUT}
+                found[f"{setting}-{k}-{family}"] = from_dict({**fields, "seed": 0})
+    return found

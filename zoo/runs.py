@@ -8,10 +8,9 @@ import keras
 import numpy as np
 from manifest import Entry, entry
 
-from dlgn_keras import data
 from dlgn_keras.data import Dataset
 from dlgn_keras.tools.files import read_json, write_json, write_text
-from dlgn_keras.training import Recipe, Result, fit
+from dlgn_keras.training import Recipe, Result, fit, load_data
 
 COLUMNS = ("last", "hard gates", "mirrored too", "best", "best epoch", "epoch, s")
 
@@ -42,13 +41,14 @@ class Runs:
     def __init__(self, folder: Path, data_dir: str | None) -> None:
         self.folder = folder
         self.data_dir = data_dir
-        self._sets: dict[str, Dataset] = {}
+        self._sets: dict[tuple, Dataset] = {}
 
     def dataset(self, recipe: Recipe) -> Dataset:
-        """Return the data of a recipe."""
-        if recipe.data not in self._sets:
-            self._sets[recipe.data] = data.load(recipe.data, data_dir=self.data_dir)
-        return self._sets[recipe.data]
+        """Return the data of a recipe, what it holds out split off."""
+        key = (recipe.data, recipe.validation)
+        if key not in self._sets:
+            self._sets[key] = load_data(recipe, self.data_dir)
+        return self._sets[key]
 
     def train(self, wanted: Entry, seed: int, callbacks: list) -> tuple[Recipe, Result]:
         """Return recipe and result of a run; a DNN whose gates it needs comes first.
@@ -60,14 +60,17 @@ class Runs:
             self.train(entry(wanted.gates_from), seed, callbacks)
             source = str(self.folder / f"{wanted.gates_from}-{seed}")
         recipe = wanted.recipe(seed, source)
-        result = fit(
+        return recipe, self.fit(f"{wanted.name}-{seed}", recipe, callbacks)
+
+    def fit(self, name: str, recipe: Recipe, callbacks: list) -> Result:
+        """Train a recipe in the folder of a name, or read its result."""
+        return fit(
             recipe,
-            self.folder / f"{wanted.name}-{seed}",
+            self.folder / name,
             dataset=self.dataset(recipe),
             progress=False,
             callbacks=callbacks,
         )
-        return recipe, result
 
 
 def beside_the_headline(net: Any, dataset: Dataset) -> dict[str, float]:
@@ -95,21 +98,41 @@ def beside_the_headline(net: Any, dataset: Dataset) -> dict[str, float]:
 
 def write_table(folder: Path, name: str, result: Result, dataset: Dataset) -> None:
     """Add a run to accuracy.json and accuracy.md in a folder, first runs first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "accuracy.json"
-    rows = read_json(path) if path.is_file() else {}
-    rows[name] = {
+    figures = {
         "last": result.test_accuracy,
         **beside_the_headline(result.model, dataset),
         "best": result.best_test_accuracy,
         "best epoch": result.best_epoch,
         "epoch, s": round(result.seconds_per_epoch, 3),
+    }
+    _add_row(folder, "accuracy", name, figures, result)
+
+
+def write_trial(folder: Path, name: str, result: Result) -> None:
+    """Add a trial to trials.json and trials.md; the test set has no say there."""
+    figures = {
+        "held out": result.validation_accuracy,
+        "trained on": round(result.history[-1]["accuracy"], 6),
+        "epoch, s": round(result.seconds_per_epoch, 3),
+    }
+    _add_row(folder, "trials", name, figures, result)
+
+
+def _add_row(
+    folder: Path, table: str, name: str, figures: dict[str, Any], result: Result
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{table}.json"
+    rows = read_json(path) if path.is_file() else {}
+    rows[name] = {
+        **figures,
         "recipe": result.recipe,
         "environment": result.environment,
     }
     write_json(path, rows)
-    lines = [f"| run | {' | '.join(COLUMNS)} |", "| --- |" + " ---: |" * len(COLUMNS)]
+    columns = COLUMNS if table == "accuracy" else tuple(figures)
+    lines = [f"| run | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
     for run, row in rows.items():
-        cells = [str(row.get(column, "")) for column in COLUMNS]
+        cells = [str(row.get(column, "")) for column in columns]
         lines.append(f"| {run} | {' | '.join(cells)} |")
-    write_text(folder / "accuracy.md", "\n".join(lines) + "\n")
+    write_text(folder / f"{table}.md", "\n".join(lines) + "\n")

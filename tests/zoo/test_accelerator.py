@@ -6,12 +6,13 @@ import time
 
 import accelerator
 import build
+import manifest
 import pytest
 import shelf
 
 from dlgn_keras.presets import verify
 from dlgn_keras.tools.files import read_json
-from dlgn_keras.training import Recipe
+from dlgn_keras.training import Recipe, Result
 
 NAMES = ["dnn_fc_digits-0", "dlgn_fc_digits-0"]
 
@@ -68,6 +69,25 @@ def test_two_short_days_end_two_runs_and_pack_them(tmp_path, monkeypatch, capsys
     assert "hard gates" in rows[NAMES[1]]
     assert "hard gates" not in rows[NAMES[0]]
     assert rows[NAMES[1]]["last"] > 0.9
+
+
+def test_trials_are_judged_on_images_held_out(tmp_path, monkeypatch, capsys):
+    for name, recipe in manifest.trials().items():
+        assert recipe.validation == manifest.HELD_OUT, name
+        assert recipe.family in name
+    fast = Recipe(skeleton="fc:depth=1,width=8", epochs=1, validation=200)
+    monkeypatch.setattr(manifest, "trials", lambda: {"some-0-dlgn": fast})
+    monkeypatch.setattr(accelerator, "PACKING", 0.0)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
+    options = ["--accelerator", "--trials", "--out", str(tmp_path / "day")]
+    monkeypatch.setattr(sys, "argv", ["build.py", *options])
+    assert build.main() == 0
+    (row,) = read_json(tmp_path / "day/tables/trials.json").values()
+    result = Result.load(tmp_path / "day/runs/some-0-dlgn")
+    assert row["held out"] == result.validation_accuracy
+    assert result.data["validation"] == 200
+    assert "test" not in (tmp_path / "day/tables/trials.md").read_text()
+    assert "tables.tar.000" in capsys.readouterr().out
 
 
 class Clock:
