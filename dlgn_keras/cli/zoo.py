@@ -1,4 +1,4 @@
-"""dlgn-keras zoo: list, show, verify and push pretrained models."""
+"""dlgn-keras zoo: list, show, verify, save and push pretrained models."""
 
 import argparse
 import contextlib
@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 import dlgn_keras as dk
-from dlgn_keras.cli.options import add_common_options, add_data_dir
+from dlgn_keras.cli.options import add_common_options, add_data_dir, data_options
 from dlgn_keras.tools.messages import one_line
 from dlgn_keras.tools.numbers import percent
 from dlgn_keras.tools.terminal import print_table
@@ -49,6 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_dir(verify)
     add_common_options(verify)
+    save = add(_save, "save a run as a preset", " runs/mine --to presets/mine")
+    save.add_argument("model", help="a run folder")
+    save.add_argument("--to", required=True, help="folder; its name is the preset's")
+    save.add_argument(
+        "--half", action="store_true", help="store float16, half the size"
+    )
+    add_data_dir(save)
+    add_common_options(save)
     push = add(
         _push,
         "copy a preset to the hub or to a folder",
@@ -142,6 +150,31 @@ def recipe_text(recipe: dict) -> str:
         with contextlib.suppress(KeyError):  # what the recipe does not say
             parts.append(pattern.format(**recipe))
     return ", ".join(part for part in parts if part)
+
+
+def _save(arguments: argparse.Namespace) -> None:
+    """Save a run's model with its recipe, examples and measured accuracy."""
+    from dlgn_keras.training.recipe import from_dict
+
+    result = dk.training.Result.load(arguments.model)
+    net = dk.training.load_trained(arguments.model)
+    recipe = from_dict(result.recipe)
+    dataset = dk.training.load_data(recipe, **data_options(arguments))
+    figures = dk.training.evaluate(net, dataset.x_test, dataset.y_test)
+    folder = net.save_to_preset(
+        arguments.to,
+        dtype="float16" if arguments.half else "float32",
+        examples=dataset.x_test[:8],
+        metadata={
+            "recipe": result.recipe,
+            "terms": dataset.terms,
+            "results": {"stored_weights": figures[recipe.score]},
+        },
+    )
+    if arguments.json:
+        print(json.dumps({"folder": str(folder), **figures}))
+    else:
+        print(f'{folder}: load it by dk.from_preset("{folder}")')
 
 
 def _push(arguments: argparse.Namespace) -> None:

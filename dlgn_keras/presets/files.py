@@ -40,6 +40,7 @@ FIELDS = {
         "input_shape": list[int],
         "raw_range": tuple[float, float] | None,
         "usual": dict[str, tuple[float, float]] | None,
+        "loss": str | None,
     },
     "recipe": {
         "skeleton": str | dict[str, object],

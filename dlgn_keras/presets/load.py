@@ -121,7 +121,7 @@ def from_preset(
     if num_classes in (None, net.num_classes):
         names = data.get("class_names") or _names_of(data.get("name"))
         known = {"preset": own_name, "data": data.get("name"), "class_names": names}
-        known["usual"] = data.get("usual")
+        known |= {name: data.get(name) for name in ("usual", "loss")}
     else:
         net = with_new_head(
             net, build(config, dtype, **changes, num_classes=num_classes)

@@ -94,6 +94,8 @@ def save_to_preset(
                 "class_names": list(net.class_names),
                 "usual": net.about.get("usual"),
             }
+            if net.about.get("loss"):
+                facts["data"]["loss"] = net.about["loss"]
         seal(part, {**facts, **(metadata or {})})
     return folder
 

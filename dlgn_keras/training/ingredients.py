@@ -147,9 +147,12 @@ class R2(keras.metrics.Metric):
 
     def __init__(self, center: Any) -> None:
         super().__init__(name="r2", dtype="float32")
-        self.center = np.asarray(center, "float32")
+        center = np.asarray(center, "float32")
+        # A variable: the tracer of torch's steps takes no other tensor.
+        self.center = self.add_variable(center.shape, "zeros", name="center")
+        self.center.assign(center)
         names = ("count", "sum", "squares", "errors")
-        shapes = ((), *[self.center.shape] * 3)
+        shapes = ((), *[center.shape] * 3)
         self.sums = [
             self.add_variable(shape, "zeros", name=name)
             for name, shape in zip(names, shapes, strict=True)
@@ -166,6 +169,10 @@ class R2(keras.metrics.Metric):
         added = [ops.sum(weights), *(ops.sum(weights * part, axis=0) for part in parts)]
         for variable, value in zip(self.sums, added, strict=True):
             variable.assign(variable + value)
+
+    def reset_state(self) -> None:
+        for variable in self.sums:
+            variable.assign(ops.zeros(variable.shape))
 
     def result(self) -> Any:
         count, total, squares, errors = (v.value for v in self.sums)

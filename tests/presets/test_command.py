@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlgn_keras import data
+from dlgn_keras import data, training
 from dlgn_keras.cli import main
 from dlgn_keras.presets import from_preset
 from dlgn_keras.presets.files import GOLDEN, read_metadata
@@ -93,3 +93,16 @@ def test_bad_input_is_one_line_and_exit_code_2(arguments, expected, capsys):
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("dlgn-keras zoo: ")
     assert expected in line
+
+
+def test_a_run_is_saved_as_a_preset(tmp_path, capsys):
+    recipe = training.Recipe(skeleton="fc:depth=1,width=4", epochs=1, num_train=100)
+    result = training.fit(recipe, tmp_path / "run", progress=False)
+    folder = tmp_path / "mine"
+    assert main(["zoo", "save", str(tmp_path / "run"), "--to", str(folder)]) == 0
+    assert str(folder) in capsys.readouterr().out
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert metadata["recipe"]["epochs"] == 1
+    stated = metadata["results"]["stored_weights"]
+    assert stated == pytest.approx(result.test_accuracy, abs=1e-6)
+    assert main(["zoo", "verify", str(folder), "--accuracy"]) == 0
