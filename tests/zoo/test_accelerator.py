@@ -36,16 +36,16 @@ def call(monkeypatch, minutes):
 
 def test_two_short_days_end_two_runs_and_pack_them(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(accelerator, "PACKING", 0.0)
+    monkeypatch.setattr(accelerator, "PACKING", -1.0)  # a day of a second
     monkeypatch.setattr(accelerator, "PART", 200_000)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "cache"))
-    call(monkeypatch, "0.0001")
+    call(monkeypatch, "0")
     said = capsys.readouterr().out
     assert f"{NAMES[0]}: does not end today; its checkpoint is kept" in said
     assert (tmp_path / "day/runs" / NAMES[0] / "checkpoint.npz").is_file()
     assert not (tmp_path / "day/presets").exists()
     paces = read_json(tmp_path / "day/runs/pace.json")
-    assert paces[NAMES[0]]["done"] == 1
+    assert paces[NAMES[0]]["done"] in (1, 2)
     assert paces[NAMES[0]]["epoch"] > 0
 
     call(monkeypatch, "5")
