@@ -364,19 +364,17 @@ class DLGNTreeClassifier(ClassifierMixin, BaseEstimator):
         return validate_data(self, X, reset=False, dtype=np.float64)
 
 
-def _default(number: int) -> DLGNClassifier:
-    """Return the network to train on a number of rows."""
+def enough_steps(number: int) -> dict[str, int]:
+    """Return a batch size, and epochs for at least 2,000 steps on some rows."""
     batch_size = int(np.clip(number // 10, *BATCH))
     epochs = max(FEWEST_EPOCHS, -(-FEWEST_STEPS // -(-number // batch_size)))
-    return DLGNClassifier(
-        4,
-        10,
-        shallow=True,
-        beta=2.0,
-        label_smoothing=0.1,
-        batch_size=batch_size,
-        epochs=epochs,
-    )
+    return {"batch_size": batch_size, "epochs": epochs}
+
+
+def _default(number: int) -> DLGNClassifier:
+    """Return the network to train on a number of rows."""
+    options: dict[str, Any] = {"shallow": True, "beta": 2.0, "label_smoothing": 0.1}
+    return DLGNClassifier(4, 10, **options, **enough_steps(number))
 
 
 def _held_out(y: np.ndarray, fraction: float, random: Any) -> np.ndarray:
