@@ -282,7 +282,7 @@ class DLGNTreeClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         if feature_names is None:
             feature_names = getattr(self, "feature_names_in_", None)
-        names = self.classes_ if class_names is None else class_names
+        names = list(self.classes_ if class_names is None else class_names)
         if len(names) != len(self.classes_):
             raise ValueError(
                 f"`class_names` must hold {len(self.classes_)} names. "
@@ -364,7 +364,7 @@ class DLGNTreeClassifier(ClassifierMixin, BaseEstimator):
         return validate_data(self, X, reset=False, dtype=np.float64)
 
 
-def enough_steps(number: int) -> dict[str, int]:
+def enough_steps(number: int) -> dict[str, Any]:
     """Return a batch size, and epochs for at least 2,000 steps on some rows."""
     batch_size = int(np.clip(number // 10, *BATCH))
     epochs = max(FEWEST_EPOCHS, -(-FEWEST_STEPS // -(-number // batch_size)))
