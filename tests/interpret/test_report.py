@@ -100,7 +100,14 @@ def test_the_first_line_answers_and_the_top_paths_are_folded(rng, tmp_path):
     first = re.search(r'<p class="lead">(.*?)</p>', page).group(1)
     said = f"The answer is {best}, with a logit of {logits[0]:.2f}, "
     assert first.startswith(said + f"{logits[0] - logits[1]:.2f} above ")
-    assert "carry" in first
+    sizes = {
+        at: np.abs(rung.contributions).sum() + abs(rung.bias[0])
+        for at, rung in found.ladder().items()
+    }
+    at = min(sizes, key=sizes.get)
+    where = "the pixels" if at == "input" else f"the paths through the gates of {at}"
+    made = found.ladder()[at].contributions[0].sum()
+    assert f"; {where} carry {made:+.2f} of it, most of all" in first
     read = Reader(page)
     numbers = read.data["numbers"]["0/DLGN"]
     assert numbers["at"] == "conv_1"

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from dlgn_keras.interpret.contributions import LIMIT
 from dlgn_keras.interpret.explanation import Explanation, total
 from dlgn_keras.interpret.report.gates import largest_units
 from dlgn_keras.interpret.sites import INPUT
@@ -33,7 +32,9 @@ def lead(i: int, ladder: dict[str, Explanation], names: list[str]) -> str:
 
 
 def carrying(i: int, ladder: dict[str, Explanation]) -> str:
-    """Return the finest rung where little cancels for example i, else the least."""
-    shares = {at: float(e.cancelling()[i]) for at, e in ladder.items()}
-    few = [at for at, share in shares.items() if share <= LIMIT]
-    return few[0] if few else min(shares, key=lambda at: shares[at])
+    """Return the rung where least cancels for example i, constants counted."""
+    sizes = {
+        at: float(np.abs(e.contributions[i]).sum()) + abs(float(e.bias[i]))
+        for at, e in ladder.items()
+    }
+    return min(sizes, key=lambda at: sizes[at])

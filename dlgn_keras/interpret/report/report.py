@@ -108,7 +108,8 @@ def report(
         for model, answer in zip(nets, answers.values(), strict=True)
     ]
     data: dict[str, Any] = {"maps": {}, "numbers": {}}
-    starts, sections = found.bias_maps(), []
+    sections: list[dict[str, Any]] = []
+    starts = ladders[net.family.upper()][INPUT].bias_maps()
     for i, (given, image) in enumerate(zip(images, loaded, strict=True)):
         file = isinstance(given, str | os.PathLike)
         top, own = None, ladders[net.family.upper()]
