@@ -26,7 +26,8 @@ def save_weights(net: keras.Model, path: Path, dtype: str) -> None:
     whole = path.with_name(f"full.{path.name}")
     net.save_weights(whole)
     try:
-        with h5py.File(whole, "r") as source, h5py.File(path, "w") as target:
+        with h5py.File(whole, "r+") as source, h5py.File(path, "w") as target:
+            source.pop("optimizer", None)  # of a compiled model: not its weights
             _copy(source, target, np.dtype(dtype))
     finally:
         whole.unlink()
