@@ -127,13 +127,14 @@ def draw_curves(results: dict[str, list["Result"]], path: Path) -> None:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
     styles = family_styles(results)
+    first = next(result for runs in results.values() for result in runs)
+    score = "r2" if "test_r2" in first.history[0] else "accuracy"
     for family, runs in results.items():
         for k, result in enumerate(runs):
             style: dict[str, Any] = {"color": styles[family][0], "linewidth": 1.5}
             style["label"] = family.upper() if k == 0 else None
             epochs = [row["epoch"] for row in result.history]
             losses = [row["loss"] for row in result.history]
-            score = "r2" if "test_r2" in result.history[0] else "accuracy"
             tests = [100 * row[f"test_{score}"] for row in result.history]
             axes[0].plot(epochs, losses, **style)
             axes[1].plot(epochs, tests, **style)

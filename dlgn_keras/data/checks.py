@@ -17,7 +17,7 @@ def check_arrays(
     *,
     x_name: str = "x",
     y_name: str = "y",
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Any, np.ndarray]:
     """Return inputs and labels as arrays, after every check that training relies on.
 
     Args:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -191,17 +192,18 @@ def _settled(found: Named, name: str, memory: float | None) -> Dataset:
     few = x[np.unique(np.linspace(0, len(x) - 1, STATISTICS).astype(int))]
     known = SOURCES.get(name)
     names = known.class_names if known else found.class_names
+    arrays: dict[str, Any] = {
+        f"{a}_{split}": v
+        for split, part in parts.items()
+        for a, v in zip("xy", part, strict=True)
+    }
     return Dataset(
         name=found.name,
         num_classes=len(names) or int(max(y.max() for _, y in parts.values())) + 1,
         class_names=names,
         preprocessing=known.preprocessing if known else statistics(few),
         terms=known.terms if known else found.terms,
-        **{
-            f"{a}_{split}": v
-            for split, part in parts.items()
-            for a, v in zip("xy", part, strict=True)
-        },
+        **arrays,
     )
 
 

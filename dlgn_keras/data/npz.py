@@ -49,10 +49,10 @@ def read_npz(
         check_inputs(arrays["x_train"], "x_train")
         if targets == "classes":
             labels = check_labels(arrays["y_train"], name="y_train")
-            num_classes = num_classes or count_classes(labels, "y_train")
+            outputs = num_classes or count_classes(labels, "y_train")
         else:
             _, labels = check_numbers(arrays["x_train"], arrays["y_train"])
-            num_classes = labels.shape[1]
+            outputs = labels.shape[1]
         for name in [name for name in arrays if name.startswith("x_")]:
             x = arrays[name]
             if x.ndim == 3 and np.issubdtype(x.dtype, np.integer):
@@ -65,7 +65,7 @@ def read_npz(
             y_test=arrays["y_test"],
             x_validation=arrays.get("x_validation"),
             y_validation=arrays.get("y_validation"),
-            num_classes=num_classes,
+            num_classes=outputs,
             targets=targets,
             preprocessing=statistics(arrays["x_train"]),
             terms=f"Read from {path.name}; its owner's terms apply.",

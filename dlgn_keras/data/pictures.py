@@ -90,8 +90,8 @@ def size_and_mode(file: Any, name: str) -> tuple[int, int, bool]:
     try:
         with Image.open(BytesIO(file) if isinstance(file, bytes) else file) as image:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            size = image.size if turned else image.size[::-1]
-            return (*size, image.mode in GREY_MODES)
+            width, height = image.size[::-1] if turned else image.size
+            return height, width, image.mode in GREY_MODES
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         raise Unreadable(f"Pillow cannot read {name!r}: it is no image.") from None
 

@@ -24,10 +24,14 @@ class Source(Protocol):
     that inputs go to once they are decoded; None keeps none.
     """
 
-    kept: Path | None
+    @property
+    def kept(self) -> Path | None: ...
 
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
 
     def read(self, k: int) -> np.ndarray: ...
 

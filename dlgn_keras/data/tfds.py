@@ -244,11 +244,11 @@ def _shape(wanted: Asked, said: Described, sources: Mapping, image_size: Any) ->
         if image_size is not None or -1 in said.shape or not said.shape:
             raise _refused(wanted, {said.inputs: None, said.labels: None})
         return said.shape
-    known = said.shape[:2]
-    if image_size is None and -1 not in known:
-        sizes = {known}
+    height, width = said.shape[:2]
+    sizes: set[tuple[int, int]] = set()
+    if image_size is None and -1 not in (height, width):
+        sizes.add((height, width))
     else:
-        sizes = set()
         for records, _ in sources.values() if image_size is None else ():
             for record in records:
                 value = next(features_of(record, [said.inputs]))[0]
