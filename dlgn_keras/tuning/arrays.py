@@ -30,6 +30,7 @@ class Described(NamedTuple):
     num_classes: int
     preprocessing: Preprocessing = Preprocessing()
     name: str = "arrays"
+    targets: str = "classes"
 
     @property
     def class_names(self) -> tuple[str, ...]:
