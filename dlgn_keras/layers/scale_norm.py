@@ -25,7 +25,7 @@ class ScaleNorm(keras.layers.Layer):
         >>> import keras, dlgn_keras as dk
         >>> layer = dk.layers.ScaleNorm(epsilon=0.0)
         >>> found = layer(keras.ops.array([[3.0], [-4.0], [0.0]]), training=True)
-        >>> [round(float(v[0]), 3) for v in found]
+        >>> [round(float(v[0]), 3) for v in keras.ops.convert_to_numpy(found)]
         [1.039, -1.386, 0.0]
 
     Reference: arXiv 2110.03403, section 2, whose theory has no biases; the layer is

@@ -24,7 +24,8 @@ def make(x, family="dlgn", policy="float32", augmentation="shift_flip", more=())
     skeleton = dk.skeletons.gconv((4, 4), (6,), batch_norm=True)
     with computing_in(policy):
         net = dk.models.FAMILIES[family](skeleton, SHAPE, CLASSES, seed=1)
-        layers = [*make_augmentation(augmentation, SHAPE, 7), *more]
+        recipe = Recipe(augmentation=augmentation, seed=7)
+        layers = [*make_augmentation(recipe, SHAPE), *more]
         return compiled(make_trainer(net, x, layers, BATCH))
 
 
