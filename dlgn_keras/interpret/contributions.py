@@ -22,7 +22,14 @@ from dlgn_keras.interpret.passes import (
     explaining_gates,
     explaining_site,
 )
-from dlgn_keras.interpret.sites import AUTO, INPUT, check_at, crossed_sites, rungs
+from dlgn_keras.interpret.sites import (
+    AUTO,
+    INPUT,
+    check_at,
+    crossed_sites,
+    cuttable,
+    rungs,
+)
 from dlgn_keras.tools.messages import check_count
 
 # Float32 keeps about 1e-7 of the sum of absolute contributions, times a factor that
@@ -119,7 +126,7 @@ def gate_contributions(
         net, x, target, batch_size: as in `explain`.
 
     Returns:
-        {site: (n, *shape) float32}.
+        {site: (n, *shape) float32}, less the sites of a twin whose gates divide.
 
     Raises:
         TypeError, ValueError: as `explain`.
@@ -134,7 +141,7 @@ def gate_contributions(
     """
     run = Passes(net, x, target, batch_size)
     found = run("gate_contributions", explaining_gates)
-    return {site: found[site] for site, _ in net.sites}
+    return {site: found[site] for site in cuttable(net)}
 
 
 class _Source:

@@ -24,7 +24,12 @@ def crossed_sites(net: Any) -> tuple[str, ...]:
     """
     network: Any = net.value_network
     z, gates = network.input
-    return tuple(s for s, _ in net.sites if not _passes_by(network, z, gates[s]))
+    return tuple(s for s in cuttable(net) if not _passes_by(network, z, gates[s]))
+
+
+def cuttable(net: Any) -> tuple[str, ...]:
+    """Return the sites in whose gates the logits are linear."""
+    return tuple(site for site, _ in net.sites if site not in net.divisors)
 
 
 def rungs(net: Any) -> tuple[str, ...]:
@@ -36,7 +41,12 @@ def rungs(net: Any) -> tuple[str, ...]:
 
 def check_at(net: Any, at: Any) -> str:
     """Return `at` if it is "input", "auto" or a site of the model."""
-    check_choice("at", at, [INPUT, AUTO, *(site for site, _ in net.sites)])
+    if at in net.divisors:
+        raise ValueError(
+            "`at` must be a site in whose gates the logits are linear; those of this "
+            f"one divide or choose. Received: {at!r}."
+        )
+    check_choice("at", at, [INPUT, AUTO, *cuttable(net)])
     return at
 
 

@@ -12,13 +12,22 @@ from dlgn_keras.layers.site_gates import (
     PiecewiseGate,
     piecewise_problem,
 )
+from dlgn_keras.layers.smooth import (
+    SMOOTH,
+    Centred,
+    NormGate,
+    ScaleShift,
+    SmoothGate,
+)
 from dlgn_keras.layers.value_tensor import ValueTensor
 
 GatedConv = GatedConv2D
 
 __all__ = [
+    "SMOOTH",
     "Affine",
     "AppliedGate",
+    "Centred",
     "ChannelRescaling",
     "Gated",
     "GatedAdd",
@@ -28,10 +37,13 @@ __all__ = [
     "GatedDense",
     "GatedResidualBlock",
     "LinearGate",
+    "NormGate",
     "PiecewiseGate",
     "ScaleNorm",
+    "ScaleShift",
     "SelectedPooling",
     "SelectionGate",
+    "SmoothGate",
     "ValueTensor",
     "piecewise_problem",
 ]

@@ -80,6 +80,16 @@ class BaseModel(Exported):
         return self._parts.sites
 
     @property
+    def switches(self) -> tuple[str, ...]:
+        """The sites whose gates are as `gate_mode` says: all, but in a twin."""
+        return tuple(name for name, _ in self.sites)
+
+    @property
+    def divisors(self) -> tuple[str, ...]:
+        """The sites in whose gates the logits are not linear: none, but in a twin."""
+        return ()
+
+    @property
     def gate_mode(self) -> str:
         """The gate the model uses: "hard", "soft" or "straight_through"."""
         return self._parts.arguments.get("gate", "hard")
@@ -117,6 +127,7 @@ class BaseModel(Exported):
         )
         q = predict_arrays(view, self.raw_inputs(x), batch_size)
         names = [name for name, _ in self.sites if name in q]
+        names += [name for name in q if name not in names]
         return {name: np.asarray(q[name], "float32") for name in names}
 
     def gates(
@@ -290,11 +301,13 @@ class BaseModel(Exported):
                     "logits; give the loss with from_logits=True.",
                     stacklevel=2,
                 )
-        hard = self.has_gating_network and self.gate_mode == "hard"
+        hard = self.has_gating_network and self.gate_mode == "hard" and self.switches
         if hard and self.gating_network.trainable_weights:
+            all_hard = len(self.switches) == len(self.sites)
+            learns = "not learn" if all_hard else "learn by its other gates alone"
             warnings.warn(
                 f"{self.name}: hard gates pass no gradient, so the gating network will "
-                "not learn; freeze it, or take gate='soft'.",
+                f"{learns}; freeze it, or take gate='soft'.",
                 stacklevel=2,
             )
 

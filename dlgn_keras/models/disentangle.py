@@ -18,6 +18,7 @@ def disentangle(
     copy_weights: bool = True,
     *,
     input_shape: Any = None,
+    gates: dict[str, str] | None = None,
     **options: Any,
 ) -> GatedModel | DisentangledModel:
     """Return the DGN or DLGN twin of a ReLU network: gates at the same sites.
@@ -41,11 +42,14 @@ def disentangle(
             several inputs, in a list or a dictionary. Its activations are ReLU-like,
             clipping or maxima in any spelling: ReLU, LeakyReLU, ReLU6, PReLU,
             hard_tanh, `ops.maximum`, `ops.clip`, max pooling, functions of the
-            framework. Everything else is affine at inference: layers, operations,
-            nested models.
+            framework; or smooth, such as SiLU, GELU, ELU and tanh. Normalisations,
+            products with a bounded branch and softmax attention have gates too.
+            Everything else is affine at inference: layers, operations, nested models.
         family: "dgn" or "dlgn".
         copy_weights: whether both networks start from the model's weights.
         input_shape: without the batch, for a model whose own has unknown sizes.
+        gates: {name of a product: name of the branch that is its gate}. Without it the
+            gate is the branch that ends in a bounded activation, such as a sigmoid.
         options: further arguments of the twin (`beta`, `gate`, `value_input`, ...).
 
     Returns:
@@ -74,7 +78,7 @@ def disentangle(
             "`model` must be a ReLU network, such as a dk.DNN. "
             f"Received: {type(model).__name__} {model.name!r}, gated already."
         )
-    found = read(model, input_shape)
+    found = read(model, input_shape, gates)
     options = {"gate": "hard" if family == "dgn" else "soft", **options}
     unknown = sorted(set(options) - {"gate", "beta", "value_input", "name"})
     if unknown:

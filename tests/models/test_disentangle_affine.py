@@ -10,7 +10,7 @@ from keras import layers, ops
 from tolerances import assert_close
 
 import dlgn_keras as dk
-from dlgn_keras.models.foreign.probe import problem
+from dlgn_keras.models.foreign.probe import affine_in, keeps_apart, problem
 
 W = np.arange(12, dtype="float32").reshape(6, 2) / 6
 ROW = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "float32")
@@ -127,6 +127,11 @@ class Shifting(layers.Layer):
         return x + keras.random.normal(ops.shape(x), seed=self.seed_generator)
 
 
+class Squared(layers.Layer):
+    def call(self, x):
+        return x * x
+
+
 class Counting(layers.Layer):
     """Affine, and it counts its calls."""
 
@@ -228,10 +233,10 @@ def test_a_layer_is_probed_in_its_own_precision():
         [
             keras.Input((5,)),
             layers.Dense(6, activation="relu", dtype="mixed_bfloat16"),
-            layers.UnitNormalization(dtype="mixed_bfloat16"),
+            Squared(dtype="mixed_bfloat16"),
         ]
     )
-    with pytest.raises(ValueError, match=r"unit_norm.* is neither affine"):
+    with pytest.raises(ValueError, match=r"squared.* is neither affine"):
         dk.disentangle(model)
 
 
@@ -248,7 +253,11 @@ def test_the_probe_knows_lines_from_curves_at_every_scale():
         ops.abs,
     ):
         assert problem(curve, spec) == "is not affine"
-    assert problem(lambda x, y: x * y, 2 * spec).startswith("multiplies")
+    assert problem(lambda x, y: x * y, 2 * spec) == "is not affine"
+    assert affine_in(lambda x, y: x * y, 2 * spec, [1])
+    assert not affine_in(lambda x, y: x / y, 2 * spec, [1])
+    assert affine_in(lambda x, y: x / y, 2 * spec, [0])
+    assert not keeps_apart(lambda x: x * x[::-1], spec)
     assert (
         problem(lambda x: x[:, 0] * 0 / 0, spec) == "gives values that are not finite"
     )

@@ -22,6 +22,11 @@ class Overriding(keras.Model):
         return 2 * super().call(inputs, training=training)
 
 
+class Cubed(layers.Layer):
+    def call(self, x):
+        return x**3
+
+
 def small(cls=keras.Model, **options):
     inputs = keras.Input((5,))
     x = layers.Dense(6, activation="relu", name="first", **options)(inputs)
@@ -57,11 +62,11 @@ def test_a_value_network_that_is_not_affine_is_refused(family, monkeypatch):
         [
             keras.Input((5,)),
             layers.Dense(6, activation="relu"),
-            layers.UnitNormalization(),
+            Cubed(),
             layers.Dense(3),
         ]
     )
-    with pytest.raises(ValueError, match=r"unit_norm.* is neither affine"):
+    with pytest.raises(ValueError, match=r"cubed.* is neither affine"):
         dk.disentangle(model, family)
     monkeypatch.setattr(reader, "problem", lambda *args, **kwargs: None)
     with pytest.raises(ValueError, match="its twin's value network is not affine"):
@@ -216,7 +221,7 @@ def test_preprocessing_of_keras_applications_is_read(family, rng):
 def test_a_refusal_names_three_layers_and_counts_the_rest():
     x = inputs = keras.Input((5,))
     for k in range(40):
-        x = layers.Dense(5, activation="gelu", name=f"wide_{k}")(x)
+        x = layers.Dense(5, activation=layers.PReLU(), name=f"wide_{k}")(x)
     with pytest.raises(ValueError, match="cannot be converted") as told:
         dk.disentangle(keras.Model(inputs, x))
     message = str(told.value)

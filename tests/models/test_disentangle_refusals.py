@@ -20,14 +20,13 @@ class Own(layers.Layer):
 def refused():
     """Much that is no gated network, in one model."""
     inputs = keras.Input((6, 4))
-    x = layers.Dense(4, activation="gelu", name="first")(inputs)
-    x = layers.LayerNormalization(name="norm")(x)
-    x = layers.MultiHeadAttention(1, 2, name="attention")(x, x)
+    x = layers.Dense(4, activation="sparsemax", name="first")(inputs)
+    x = layers.LSTM(4, return_sequences=True, name="recurrent")(x)
     x = layers.Lambda(lambda z: z * 2, name="code")(x)
     x = Own(name="square")(x)
     x = layers.Multiply(name="product")([x, inputs])
     x = layers.TimeDistributed(layers.UnitNormalization(), name="each")(x)
-    x = x * keras.ops.sigmoid(x)
+    x = layers.Multiply(name="two")([keras.ops.sigmoid(x), keras.ops.sigmoid(-x)])
     x = layers.Dense(3, activation="softmax", name="middle")(x)
     x = layers.RandomRotation(0.1, name="late")(x[..., None])
     return keras.Model(inputs, layers.Flatten()(x), name="wild")
@@ -42,14 +41,14 @@ def test_all_that_cannot_be_converted_is_named_before_anything_is_built(monkeypa
     message = str(told.value)
     assert "\n" not in message
     for part in (
-        "first (Dense) has the activation gelu, which is not ReLU-like",
-        "norm (LayerNormalization) is neither affine at inference nor ReLU-like",
-        "attention (MultiHeadAttention) is neither affine",
+        "first (Dense) has the activation sparsemax, which has no gates",
+        "recurrent (LSTM) does not apply its activation last: recurrent layers",
         "code (Lambda) holds code, of which nothing is known",
-        "square (Own) is neither affine",
+        "square_multiply (Multiply) is neither affine",
         "product (Multiply) multiplies or divides by a tensor of the network",
         "each (TimeDistributed) is neither affine",
-        "multiplies or divides by a tensor of the network",
+        "and no branch of it ends in a bounded activation: name the gate",
+        "and more than one branch of it ends in a bounded activation",
         "middle_softmax (softmax) is not the end of the model",
         "late (RandomRotation) must stand right behind the input",
     ):

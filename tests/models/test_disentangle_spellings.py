@@ -222,6 +222,17 @@ def test_functions_are_known_by_their_values_alone():
         (ops.sigmoid, "sigmoid"),
     ):
         assert recognise(function) == expected
+    for name in (
+        "selu gelu silu softplus tanh mish hard_silu hard_sigmoid hard_shrink "
+        "soft_shrink tanh_shrink softsign log_sigmoid sparse_plus sparse_sigmoid "
+        "squareplus exponential"
+    ).split():
+        assert recognise(getattr(keras.activations, name)).function == name
+    alphas = [
+        recognise(lambda x, a=alpha: keras.activations.elu(x, alpha=a)).numbers["alpha"]
+        for alpha in (1.0, 0.3)
+    ]
+    np.testing.assert_allclose(alphas, [1.0, 0.3], rtol=1e-6)
     for other in (
         double_relu,
         ops.zeros_like,
@@ -234,10 +245,5 @@ def test_functions_are_known_by_their_values_alone():
         lambda x: ops.relu(x - ops.mean(x)),
         lambda x: ops.reshape(ops.relu(x), (-1, 1)),
         lambda x: x.nothing,
-        *(
-            getattr(keras.activations, name)
-            for name in "elu selu gelu silu softplus tanh mish hard_silu hard_sigmoid "
-            "hard_shrink soft_shrink tanh_shrink".split()
-        ),
     ):
         assert recognise(other) is None

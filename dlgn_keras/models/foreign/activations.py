@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from dlgn_keras.layers import SMOOTH, SmoothGate
+
 HEADS = ("softmax", "sigmoid", "log_softmax")
 IDENTITY = "linear"
 FAR = 1e5
@@ -59,12 +61,40 @@ class Piecewise(NamedTuple):
         return self.offset + self.sign * np.minimum(y, top)
 
 
-def recognise(function: Callable) -> Piecewise | str | None:
+class Curve(NamedTuple):
+    """An activation of the table of smooth ones, with the numbers that it takes."""
+
+    function: str
+    numbers: Any = None
+
+    @property
+    def label(self) -> str:
+        """A name for it, at the end of the name of the layer it is fused to."""
+        return self.function
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Between which numbers its values are, None for unbounded ones."""
+        if self.function in ("sigmoid", "hard_sigmoid", "sparse_sigmoid"):
+            return 0.0, 1.0
+        return (-1.0, 1.0) if self.function in ("tanh", "softsign") else None
+
+    def gate(self, **options: Any) -> SmoothGate:
+        """Return the layer of its gates."""
+        return SmoothGate(self.function, self.numbers, **options)
+
+    def __call__(self, q: np.ndarray) -> np.ndarray:
+        row, gate = SMOOTH[self.function], self.gate()
+        values = row.rise(ops.convert_to_tensor(q), **gate.numbers)
+        return np.asarray(ops.convert_to_numpy(values)) + gate.constant
+
+
+def recognise(function: Callable) -> Piecewise | Curve | str | None:
     """Return what a function of one tensor is, judged by its values.
 
     Returns:
-        a `Piecewise`, "linear" for the identity, the name of a head ("softmax",
-        "sigmoid", "log_softmax"), or None for any other function.
+        a `Piecewise`, a `Curve`, "linear" for the identity, the name of a head
+        ("softmax", "sigmoid", "log_softmax"), or None for any other function.
     """
     with warnings.catch_warnings(), keras.StatelessScope():
         warnings.simplefilter("ignore")
@@ -77,15 +107,42 @@ def recognise(function: Callable) -> Piecewise | str | None:
             head = _values(getattr(keras.activations, name), ROWS)
             if rows.shape == head.shape and np.allclose(rows, head, 1e-5, 1e-6):
                 return name
-    if values.shape != POINTS.shape or not np.isfinite(values).all():
-        return None
-    if not np.array_equal(values[::2], fewer):
+    if values.shape != POINTS.shape or not np.array_equal(
+        values[::2], fewer, equal_nan=True
+    ):
         return None  # not element by element
+    if not np.isfinite(values).all():
+        return _curve(values, ["exponential"])
     if np.allclose(values, POINTS, rtol=1e-6, atol=0):
         return IDENTITY
     found = _candidate(values)
     if found is not None and np.allclose(values, found(POINTS), rtol=1e-6, atol=1e-6):
         return found
+    return _curve(values, [name for name in SMOOTH if name != "exponential"])
+
+
+def _curve(values: np.ndarray, names: list[str]) -> Curve | None:
+    """Return the smooth activation of these names that has these values."""
+    near = np.abs(POINTS) < 80
+    rounding = 1e-5 + 1e-7 * np.abs(POINTS[~near])  # of roots of large squares
+    bottom, start = -float(values[0]), float(values[np.argmin(np.abs(POINTS))])
+    for name in names:
+        tried: list[dict] = [{}]
+        if name in ("elu", "celu"):
+            tried = [{"alpha": 1.0}, {"alpha": float(f"{bottom:.6g}")}]
+        elif name == "gelu":
+            tried = [{"approximate": False}, {"approximate": True}]
+        elif name == "squareplus":
+            tried = [{"b": float(f"{4 * start**2:.6g}")}]
+        for numbers in tried:
+            if name in ("elu", "celu") and not numbers["alpha"] > 0:
+                continue
+            found = Curve(name, {**SMOOTH[name].numbers, **numbers})
+            with np.errstate(all="ignore"):
+                ours = found(POINTS)
+            if np.allclose(ours[near], values[near], rtol=2e-6, atol=2e-6):
+                if np.allclose(ours[~near], values[~near], rtol=1e-5, atol=rounding):
+                    return found
     return None
 
 

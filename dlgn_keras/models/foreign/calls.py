@@ -20,6 +20,10 @@ class Refusal(Exception):
     """The reason why a call cannot be converted."""
 
 
+class NoValue(Refusal):
+    """The reason why a call has no place in a value network; gates may have it."""
+
+
 class Call:
     """A node of Keras' record of a graph, its tensors known by steps.
 
@@ -73,12 +77,12 @@ class Call:
             Refusal: json cannot hold them.
         """
         kwargs = dict(self.kwargs)
-        if self._is_told_training and self.training is not None:
+        if self.is_told_training and self.training is not None:
             kwargs["training"] = bool(self.training)
         return [_plain(part, self._read) for part in (self.node.arguments.args, kwargs)]
 
     @property
-    def _is_told_training(self) -> bool:
+    def is_told_training(self) -> bool:
         return self.is_layer and self.layer._call_has_training_arg
 
     def key(self, specs: Specs) -> str | None:
@@ -103,7 +107,7 @@ class Call:
         def call(*values: Any) -> Any:
             filled = dict(zip(keys, values, strict=True))
             args, kwargs = self.node.arguments.fill_in(filled)
-            if self._is_told_training:
+            if self.is_told_training:
                 # As `predict` does, whatever the call says.
                 kwargs = {**kwargs, "training": False}
             return layer(*args, **kwargs)
@@ -130,7 +134,7 @@ class Call:
     def makes_mask(self, specs: Specs) -> bool:
         """Return whether a layer makes a mask of its input."""
         own = type(self.layer).compute_mask is not keras.layers.Layer.compute_mask
-        if not own or len(specs) != 1:
+        if not own or len(self.tensors) != 1:
             return False
         ((shape, dtype),) = specs
         return self.layer.compute_mask(ops.zeros((2, *shape), dtype), None) is not None
@@ -146,6 +150,19 @@ class Call:
     def _different(self) -> dict[int, None]:
         return dict.fromkeys(id(tensor) for tensor in self.tensors)
 
+    @property
+    def operands(self) -> list[int]:
+        """The step of each argument of `function`."""
+        return [self._read[key] for key in self._different()]
+
+    def refilled(self, shapes: Shapes) -> tuple[list, tuple, dict[str, Any]]:
+        """Return new symbolic inputs for its operands, and the call's arguments."""
+        inputs = [keras.Input(shape, dtype=d) for shape, d in self.specs(shapes)]
+        args, kwargs = self.node.arguments.fill_in(
+            dict(zip(self._different(), inputs, strict=True))
+        )
+        return inputs, args, {k: v for k, v in kwargs.items() if k != "training"}
+
     def output_shapes(self, shapes: Shapes) -> Shapes:
         """Return the shapes of its outputs for those of its inputs."""
         recorded = [tuple(tensor.shape[1:]) for tensor in self.node.outputs]
@@ -158,7 +175,13 @@ class Call:
         args, kwargs = self.node.arguments.fill_in(given)
         kwargs.pop("training", None)
         found = self.layer.compute_output_spec(*args, **kwargs)
-        return [tuple(spec.shape[1:]) for spec in keras.tree.flatten(found)]
+        found = [tuple(spec.shape[1:]) for spec in keras.tree.flatten(found)]
+        if any(None in shape for shape in found):
+            if isinstance(self.layer, keras.layers.EinsumDense):  # of any length
+                zeros = [ops.zeros((2, *shape), d) for shape, d in self.specs(shapes)]
+                return [tuple(self.function(self.layer)(*zeros).shape[1:])]
+            raise Refusal("makes a tensor whose shape Keras does not tell")
+        return found
 
 
 def _is_of_keras(layer: Any) -> bool:

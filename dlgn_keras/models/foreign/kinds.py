@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import keras
 
-from dlgn_keras.layers import piecewise_problem
+from dlgn_keras.layers import SMOOTH, NormGate, SmoothGate, piecewise_problem
 from dlgn_keras.models.foreign.activations import (
     IDENTITY,
+    Curve,
     Piecewise,
     recognise,
 )
@@ -44,17 +45,24 @@ AUGMENTATIONS = frozenset(
     and name.startswith("Random")
 )
 RESIZING = _classes("CenterCrop Resizing")
+RECURRENT = _classes("RNN Bidirectional ConvLSTM1D ConvLSTM2D ConvLSTM3D")
+SMOOTH_OPERATIONS = {name.replace("_", ""): name for name in SMOOTH} | {
+    "exp": "exponential"
+}
+HEADS = {"softmax": "softmax", "sigmoid": "sigmoid", "logsoftmax": "log_softmax"}
 
 
 class Kind(NamedTuple):
     """What a layer is: `kind` as a Step has it, or "head", "augmentation", "no".
 
-    activation: of the layer itself ("site"), or the one that follows its affine map.
-    head: name of an activation that ends a model. reason: why not, for "no".
+    activation: of the layer itself ("site"), or the one that follows its affine map; a
+        function of Keras' operations stands for the graph of these.
+    head: name of an activation that may end a model. reason: why not, for "no"; why it
+        has no value, for "free".
     """
 
     kind: str
-    activation: Piecewise | None = None
+    activation: Any = None
     head: str | None = None
     reason: str = ""
 
@@ -72,14 +80,22 @@ def kind_of(layer: Any) -> Kind | None:
         return _site(_numbers(layer))
     if cls is keras.layers.Activation:
         return activation_kind(layer.activation)
+    if cls is keras.layers.ELU:
+        return Kind("site", Curve("elu", {"alpha": float(layer.alpha)}))
+    if isinstance(layer, NormGate | SmoothGate):
+        return Kind("free", reason="is no value but a gate")
     if isinstance(layer, keras.layers.Lambda):
         return Kind("no", reason="holds code, of which nothing is known")
     name = cls.__name__.lower()
     if cls.__module__.startswith("keras."):
-        if name in ("softmax", "sigmoid", "logsoftmax"):
-            return Kind("head", head=name.replace("logs", "log_s"))
+        if name in HEADS:
+            return Kind("head", head=HEADS[name])
         if name == "relu":  # the operation behind `keras.activations.relu`
             return _site(_numbers(layer))
+        if name in SMOOTH_OPERATIONS and not isinstance(layer, keras.layers.Layer):
+            function = SMOOTH_OPERATIONS[name]
+            numbers = {k: getattr(layer, k) for k in SMOOTH[function].numbers}
+            return Kind("site", Curve(function, numbers))
     return None
 
 
@@ -90,10 +106,23 @@ def activation_kind(function: Any) -> Kind:
     if isinstance(function, keras.layers.ReLU | keras.layers.LeakyReLU):
         return _site(_numbers(function))
     name = getattr(function, "__name__", type(function).__name__)
-    reason = f"has the activation {name}, which is not ReLU-like"
     if isinstance(function, keras.layers.Layer):
         reason = f"has {name} as its activation: call it on its own"
-    return function_kind(function) or Kind("no", reason=reason)
+        return function_kind(function) or Kind("no", reason=reason)
+    found = function_kind(function)
+    if found is None and not is_traceable(function):
+        reason = f"has the activation {name}, which has no gates"
+        return Kind("no", reason=reason)
+    return found or Kind("affine", function)
+
+
+def is_traceable(function: Callable) -> bool:
+    """Return whether a function of one tensor is written in Keras' operations."""
+    try:
+        made = function(keras.KerasTensor((None, 4)))
+    except Exception:  # the function is a user's: any error may come
+        return False
+    return isinstance(made, keras.KerasTensor)
 
 
 def function_kind(function: Callable) -> Kind | None:
@@ -101,6 +130,8 @@ def function_kind(function: Callable) -> Kind | None:
     found = recognise(function)
     if isinstance(found, Piecewise):
         return _site(found)
+    if isinstance(found, Curve):
+        return Kind("site", found)
     if found == IDENTITY:
         return Kind("affine")
     return None if found is None else Kind("head", head=found)

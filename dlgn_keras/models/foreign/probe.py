@@ -19,6 +19,9 @@ TOLERANCES = {"float64": 1e-6, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-
 LARGE = 1 << 20  # entries of an example above which one line has to do
 NOT_AFFINE = "is not affine"
 MIXES = "mixes the examples of a batch"
+NOT_FINITE = "gives values that are not finite"
+NOT_SLOPE = "has a gradient that is not its slope"
+WHOLE = "makes whole numbers"
 
 Specs = list[tuple[tuple[int, ...], str]]  # shape without the batch, dtype
 Arrays = list[np.ndarray]
@@ -68,11 +71,57 @@ def problem(
         return f"cannot be called with {3 * len(scales)} examples: {told(error)}"
     if found == MIXES and differ(function, function, specs):
         return "is random"
-    if found == NOT_AFFINE and len(specs) > 1:
-        parts = [_alone(stateless, specs, inputs, k) for k in range(len(specs))]
-        if not any(_problem(*part, steps, whole, precision) for part in parts):
-            return "multiplies or divides by a tensor of the network"
     return found
+
+
+def affine_in(function: Callable, specs: Specs, kept: list[int]) -> bool:
+    """Return whether a function is affine in some inputs while the others stay.
+
+    The others are the same for all examples; those of whole numbers are 1.
+    """
+    rng = np.random.default_rng(2)
+    fixed = {
+        k: _tensor(np.abs(rng.normal(size=shape)) + 0.5, dtype)
+        if "float" in dtype
+        else ops.ones(shape, dtype)
+        for k, (shape, dtype) in enumerate(specs)
+        if k not in kept
+    }
+
+    def of_some(*values: Any) -> Any:
+        count, given = ops.shape(values[0])[0], iter(values)
+        return function(
+            *(
+                ops.repeat(fixed[k][None], count, axis=0) if k in fixed else next(given)
+                for k in range(len(specs))
+            )
+        )
+
+    return problem(of_some, [specs[k] for k in kept]) is None
+
+
+def keeps_apart(function: Callable, specs: Specs) -> bool:
+    """Return whether no example of a batch changes what comes out of another.
+
+    The inputs are above 0, for roots and logarithms.
+    """
+    rng = np.random.default_rng(3)
+    rows = [np.abs(rng.normal(size=(5, *shape))) + 0.1 for shape, _ in specs]
+    with keras.StatelessScope():
+        one, other = (
+            keras.tree.flatten(function(*_tensors(x, specs)))
+            for x in (rows, [np.concatenate([x[3:4], x[:1]]) for x in rows])
+        )
+    for y, z in zip(one, other, strict=True):
+        if tuple(y.shape[:1]) != (5,) or tuple(z.shape[:1]) != (2,):
+            return False
+        y, z = numbers(y), numbers(z)
+        size = np.abs(np.nan_to_num(y)).max(axis=1)
+        if not _equal(
+            np.nan_to_num(y[[3, 0]]), np.nan_to_num(z), 1e-3 * size[[3, 0]] + 1e-30
+        ):
+            return False
+    return True
 
 
 def differ(one: Callable, other: Callable, specs: Specs) -> bool:
@@ -93,18 +142,6 @@ def differ(one: Callable, other: Callable, specs: Specs) -> bool:
         if not _equal(y, z, TOLERANCES.get(dtype, 0) * np.abs(y).max(axis=1)):
             return True
     return False
-
-
-def _alone(
-    function: Callable, specs: Specs, inputs: Arrays, k: int
-) -> tuple[Callable, Specs, Arrays]:
-    """Return a function of its input k alone, the spec and the points of that."""
-    others = [
-        _tensor(np.repeat(x[:1], len(x), axis=0), dtype)
-        for x, (_, dtype) in zip(inputs, specs, strict=True)
-    ]
-    of_one = lambda x: function(*others[:k], x, *others[k + 1 :])  # noqa: E731
-    return of_one, specs[k : k + 1], inputs[k : k + 1]
 
 
 def _lines(
@@ -141,12 +178,12 @@ def _problem(
         if tuple(y.shape[:1]) != (count,):
             return f"{MIXES}: {count} make the shape {tuple(y.shape)}"
         if floats and "float" not in dtype:
-            return f"makes whole numbers ({dtype})"
+            return f"{WHOLE} ({dtype})"
     tolerance = max(TOLERANCES.get(d, 0) for d in [*dtypes, *made, precision])
     values, gradients = _evaluated(function, specs, inputs)
     elsewhere = numbers(_rows(outputs, count))
     if not np.isfinite([values, elsewhere]).all():
-        return "gives values that are not finite"
+        return NOT_FINITE
     scale = np.abs(values).max(axis=1)
     if whole:
         scale = scale + sum(
@@ -197,7 +234,7 @@ def _slope_problem(
         if not all(_equal(g[::3], g[k::3], tolerance * largest) for k in (1, 2)):
             return NOT_AFFINE
     if (np.abs(slopes - rises) > tolerance * sizes).any():
-        return "has a gradient that is not its slope"
+        return NOT_SLOPE
     return None
 
 

@@ -25,12 +25,13 @@ class Found(NamedTuple):
     custom_objects: dict[str, type]
 
 
-def read(model: Any, input_shape: Any = None) -> Found:
+def read(model: Any, input_shape: Any = None, gates: Any = None) -> Found:
     """Return the graph of a functional or sequential Keras model and its layers.
 
     Args:
         model: one input tensor, one output tensor; nested models are looked into.
         input_shape: without the batch, for a model whose own has unknown sizes.
+        gates: {name of a product: name of the branch that is its gate}.
 
     Raises:
         ValueError: what cannot be converted, the first layers by name and with the
@@ -69,7 +70,7 @@ def read(model: Any, input_shape: Any = None) -> Found:
             f"Received: {model.name!r} with inputs of shape "
             f"{', '.join(map(str, shapes))}."
         )
-    reader = Reader()
+    reader = Reader(_names_of_gates(gates))
     starts = [reader.add_step("inputs", "input", shape=shape)]
     if several:
         starts = [
@@ -86,16 +87,36 @@ def read(model: Any, input_shape: Any = None) -> Found:
             f"`model` {model.name!r} cannot be converted: {listed}"
             f"{f'; and {more} more' if more > 0 else ''}."
         )
-    steps = tuple(reader.steps)
-    if not any(step.kind in ("site", "pool") for step in steps):
+    unused = sorted(reader.gates.keys() - reader.named)
+    if unused:
         raise ValueError(
-            "`model` must have a ReLU-like activation: without one it has no gates. "
-            f"Received: {model.name!r}."
+            "`gates` must name products of the model: layers or operations that "
+            f"multiply two branches. Received: {unused[0]!r}."
         )
     start = reader.end_of_preprocessing()
     dtype = keras.backend.standardize_dtype(inputs[0].dtype)
+    steps = tuple(reader.steps)
     graph = Graph(shape, dtype, reader.layers, steps, start, output, head, several)
+    if not graph.sites():
+        raise ValueError(
+            "`model` must have a ReLU-like activation, or another gate: without one it "
+            f"has no gates. Received: {model.name!r}."
+        )
     return Found(graph, reader.sources, reader.head, reader.custom_objects)
+
+
+def _names_of_gates(gates: Any) -> dict[str, str]:
+    if gates is None:
+        return {}
+    whole = isinstance(gates, dict) and all(
+        isinstance(name, str) for pair in gates.items() for name in pair
+    )
+    if not whole:
+        raise ValueError(
+            "`gates` must be None or {name of a product: name of the branch that is "
+            f"its gate}}. Received: {gates!r}."
+        )
+    return gates
 
 
 def _several(model: Any, inputs: list) -> list:

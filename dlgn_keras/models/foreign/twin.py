@@ -15,9 +15,10 @@ from dlgn_keras.models.base import BaseModel, Site
 from dlgn_keras.models.builder import as_float32, gate_inputs
 from dlgn_keras.models.foreign.graph import Graph
 from dlgn_keras.models.foreign.trunk import (
+    ProductGates,
     Trunk,
     copy_weights,
-    gating_answer,
+    linear_answer,
     make_gate,
     named_gates,
     value_answer,
@@ -36,6 +37,7 @@ class _Parts:
         self.preprocessing = Trunk(graph)
         self.gating = Trunk(graph)
         self.value = Trunk(graph)
+        self.products = Trunk(graph)  # what gates of products are made with
         self.gates: dict[str, Any] = {}  # site -> the layer that makes its gates
         self.pre_activations: dict[str, Any] = {}
         self.sites: tuple[Site, ...] = ()
@@ -104,13 +106,16 @@ class DisentangledModel(BaseModel):
             [keras.Input(s, dtype=dtype, name=n) for n, s, dtype in graph.ends()]
         )
         start = graph.value_input
-        x = parts.preprocessing.walk(inputs, 0, {start})[start]
+        x = parts.preprocessing.walk({0: inputs}, {start})[start]
         gating = _gating_network(parts, x)
         q = gating(x)
-        steps = graph.sites()
         made: dict[str, Any] = {}
         learnt: dict[str, Any] = {}  # a PReLU called twice has one set of slopes
-        for step in steps:
+        for step in graph.sites():
+            if step.kind == "product":
+                layer = parts.gates[step.name]
+                made |= layer([q[key] for key in layer.keys(step.name)])
+                continue
             layer = learnt.get(step.layer)
             if layer is None:
                 layer = make_gate(graph, step, q[step.name], gate, beta)
@@ -118,7 +123,7 @@ class DisentangledModel(BaseModel):
             made |= named_gates(step.name, layer(q[step.name]))
             if layer.weights:
                 learnt[step.layer] = layer
-        parts.pre_activations = {step.name: q[step.name] for step in steps}
+        parts.pre_activations = q
         parts.sites = tuple(Site(k, tuple(g.shape[1:])) for k, g in made.items())
         value = _value_network(parts, x)
         z = keras.tree.map_structure(ops.ones_like, x) if value_input == "ones" else x
@@ -142,6 +147,23 @@ class DisentangledModel(BaseModel):
     def source_graph(self) -> Graph:
         """The model it was made of, as data."""
         return self._parts.graph
+
+    @property
+    def switches(self) -> tuple[str, ...]:
+        """The sites whose gates are as `gate_mode` says; those of products are not."""
+        smooth = {
+            name
+            for step in self.source_graph.sites()
+            if step.kind == "product"
+            for name in step.gate_names()
+        }
+        return tuple(name for name, _ in self.sites if name not in smooth)
+
+    @property
+    def divisors(self) -> tuple[str, ...]:
+        """The sites whose gates divide or choose: no paths go through each of them."""
+        steps = self.source_graph.sites()
+        return tuple(name for step in steps for name in step.divisors())
 
     @property
     def num_classes(self) -> int:
@@ -220,6 +242,9 @@ class DisentangledModel(BaseModel):
         gate_functions.check(mode, self._parts.arguments["beta"])
         found: dict[str, Any] = {}
         for name, layer in self._parts.gates.items():
+            if isinstance(layer, ProductGates):
+                found |= layer([pre_activations[key] for key in layer.keys(name)])
+                continue
             q = ops.convert_to_tensor(pre_activations[name])
             found |= named_gates(name, layer.gates(q, mode))
         return found
@@ -241,7 +266,7 @@ class DisentangledModel(BaseModel):
 
     def _preprocessing(self) -> keras.Model:
         start = self.source_graph.value_input
-        x = self._parts.preprocessing.walk(self.input, 0, {start})[start]
+        x = self._parts.preprocessing.walk({0: self.input}, {start})[start]
         return Functional(self.input, x)
 
     # -- weights and saving --------------------------------------------------
@@ -249,7 +274,12 @@ class DisentangledModel(BaseModel):
     def copy_weights_from(self, sources: dict[str, Any]) -> None:
         """Give both networks the weights of the original's layers, {key: layer}."""
         parts = self._parts
-        for trunk in (parts.preprocessing, parts.gating, parts.value):
+        for trunk in (
+            parts.preprocessing,
+            parts.gating,
+            parts.value,
+            parts.products,
+        ):
             trunk.copy_from(sources)
         for step in self.source_graph.sites():
             if step.layer in sources and parts.gates[step.name].weights:
@@ -274,13 +304,27 @@ def _inputs_like(graph: Graph, x: Any) -> Any:
 
 def _gating_network(parts: _Parts, x: Any) -> keras.Model:
     graph, trunk = parts.graph, parts.gating
-    answer = gating_answer(trunk, rectify=parts.arguments["family"] == "dgn")
+    linear = parts.arguments["family"] == "dlgn"
+    answer = linear_answer(trunk) if linear else None
     # Name scopes keep the paths of the two networks' variables apart.
     with keras.name_scope("gating_network"):
         x = _inputs_like(graph, x)
-        wanted = {step.inputs[0] for step in graph.sites()}
-        found = trunk.walk(x, graph.value_input, wanted, answer)
-        q = {step.name: found[step.inputs[0]] for step in graph.sites()}
+        read = {
+            step.name: [k for gate in step.gates for k in graph.making(gate)[1]]
+            or [step.inputs[0]]
+            for step in graph.sites()
+        }
+        wanted = {k for steps in read.values() for k in steps}
+        found = trunk.walk({graph.value_input: x}, wanted, answer)
+        q: dict[str, Any] = {}
+        for step in graph.sites():
+            if step.kind == "product":
+                gates = ProductGates(parts.products, step, found)
+                parts.gates[step.name] = gates
+                keys = gates.keys(step.name)
+                q |= {k: found[n] for k, n in zip(keys, gates.queries, strict=True)}
+            else:
+                q[step.name] = found[step.inputs[0]]
         return Functional(x, q, name="gating_network")
 
 
@@ -288,6 +332,8 @@ def _value_network(parts: _Parts, x: Any) -> keras.Model:
     graph = parts.graph
     with keras.name_scope("value_network"):
         z, gates = _inputs_like(graph, x), gate_inputs(dict(parts.sites))
-        answer = value_answer(graph, gates)
-        found = parts.value.walk(z, graph.value_input, {graph.output}, answer)
+        answer = value_answer(parts.value, gates)
+        found = parts.value.walk(
+            {graph.value_input: z}, {graph.output}, answer, through_gates=False
+        )
         return Functional([z, gates], found[graph.output], name="value_network")
