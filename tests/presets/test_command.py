@@ -78,7 +78,7 @@ def test_verify_goes_on_after_a_damaged_preset(shelf, originals, capsys):
 
 BAD = [
     (["list", "dlgn_fc_digits"], "no such option or argument: dlgn_fc_digits"),
-    (["lst"], "list, show, save, verify, push. Received: 'lst'. Did you mean 'list'?"),
+    (["lst"], "list, show, verify, save, push. Received: 'lst'. Did you mean 'list'?"),
     (["show"], "required: preset"),
     (["show", "dlgn_fc_digits", "--accuracy"], "no such option"),
     (["show", "dlgn_fc_digts"], "Did you mean 'dlgn_fc_digits'?"),
