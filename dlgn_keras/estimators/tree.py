@@ -13,12 +13,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from dlgn_keras.data import ObliqueTree
 from dlgn_keras.interpret import oblique_tree, plots, prune_tree, refine_tree
 from dlgn_keras.tools.messages import check_count
-from dlgn_keras.training.classifier import (
-    DLGNClassifier,
-    as_float32,
-    encode,
-    row_weights,
-)
+from dlgn_keras.training.classifier import DLGNClassifier, encode
+from dlgn_keras.training.rows import as_float32, row_weights
 
 MAX_DEPTH = 16
 FEWEST_STEPS, FEWEST_EPOCHS, BATCH = 2000, 100, (16, 200)

@@ -2,24 +2,19 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from dlgn_keras.data import Dataset, Preprocessing
-from dlgn_keras.skeletons import fc
-from dlgn_keras.tools.messages import check_count
 from dlgn_keras.tools.numbers import softmax
-from dlgn_keras.training.batches import Share
-from dlgn_keras.training.fitting import Run
-from dlgn_keras.training.recipe import Recipe
-
-# A fixed batch size: a row's logits do not depend on the other rows.
-ROWS_AT_ONCE = 512
+from dlgn_keras.training.rows import (
+    as_float32,
+    outputs_of,
+    recipe_of,
+    row_weights,
+    trained,
+)
 
 
 class DLGNClassifier(ClassifierMixin, BaseEstimator):
@@ -112,26 +107,14 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
             sample_weight: (n,) factors on the loss of each row, at least 0; scaled
                 to mean 1 together with the class weights.
         """
-        recipe = self._recipe()
+        recipe = recipe_of(self)
         X, y = validate_data(self, X, y)
         classes, codes = encode(y)
         rows = as_float32(X)
-        dataset = Dataset(
-            name="rows",
-            x_train=rows,
-            y_train=codes,
-            x_test=rows[:1],  # a data set has a test part; nothing is measured on it
-            y_test=codes[:1],
-            num_classes=len(classes),
-            preprocessing=standardized(rows) if self.standardize else Preprocessing(),
-        )
         weights = None
         if not (sample_weight is None and self.class_weight is None):
             weights = row_weights(y, sample_weight, self.class_weight)
-        batch_size = min(recipe.batch_size, len(rows))
-        run = Run(recipe, dataset, batch_size, Share(), weights)
-        run.parts = {}
-        run.train(None, progress=False, tensorboard=None, callbacks=())
+        run = trained(recipe, rows, codes, weights, self.standardize, len(classes))
         # Set together at the end: an interrupted fit keeps the previous model.
         self.model_, self.classes_ = run.net, classes
         self.loss_ = run.history[-1]["loss"]
@@ -152,33 +135,11 @@ class DLGNClassifier(ClassifierMixin, BaseEstimator):
         logits = self._logits(X)
         return self.classes_[logits.argmax(axis=1)]
 
-    def _recipe(self) -> Recipe:
-        check_count("depth", self.depth)
-        check_count("width", self.width)
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        own = ("depth", "width", "standardize", "class_weight", "random_state")
-        options = {k: v for k, v in self.get_params().items() if k not in own}
-        return Recipe(
-            skeleton=fc(self.depth, self.width),
-            evaluate_every=self.epochs,
-            seed=int(seed),
-            **options,
-        )
-
     def _logits(self, X: Any) -> np.ndarray:
         """Return float64 logits, computed eagerly to avoid compiling a program."""
         check_is_fitted(self, "model_")
         rows = as_float32(validate_data(self, X, reset=False))
         return outputs_of(self.model_, rows)
-
-
-def outputs_of(model: keras.Model, rows: np.ndarray) -> np.ndarray:
-    """Return a model's float64 outputs, computed eagerly, some rows at a time."""
-    filled = np.resize(
-        rows, (-(-len(rows) // ROWS_AT_ONCE), ROWS_AT_ONCE, rows.shape[1])
-    )
-    parts = [keras.ops.convert_to_numpy(model(part)) for part in filled]
-    return np.concatenate(parts)[: len(rows)].astype(np.float64)
 
 
 def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -190,40 +151,3 @@ def encode(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             f"`y` must hold two classes at least. Received: {len(classes)} class."
         )
     return classes, codes
-
-
-def row_weights(y: np.ndarray, sample_weight: Any, class_weight: Any) -> np.ndarray:
-    """Return the factor of every row, of mean 1, as float32."""
-    weights = np.ones(len(y)) if sample_weight is None else sample_weight
-    weights = np.asarray(weights, float)
-    if weights.shape != (len(y),) or not np.isfinite(weights).all():
-        raise ValueError(
-            f"`sample_weight` must be {len(y)} finite numbers, one per row. "
-            f"Received: sample_weight of shape {weights.shape}."
-        )
-    weights = weights * compute_sample_weight(class_weight, y)
-    if not (weights.min() >= 0 and weights.sum() > 0):
-        raise ValueError(
-            "Weights of rows must be at least 0, and not all zero. "
-            f"Received: weights from {weights.min():g} to {weights.max():g}."
-        )
-    return (weights / weights.mean()).astype("float32")
-
-
-def as_float32(X: np.ndarray) -> np.ndarray:
-    """Return rows as float32; raise a ValueError if they overflow."""
-    with np.errstate(over="ignore"):
-        rows = np.asarray(X, dtype=np.float32)
-    if not np.isfinite(rows).all():
-        raise ValueError(
-            "`X` must fit float32. Received: a value of "
-            f"{np.abs(np.asarray(X, float)).max():.3g}."
-        )
-    return rows
-
-
-def standardized(rows: np.ndarray) -> Preprocessing:
-    """Return the map to mean 0 and deviation 1; a constant feature goes to 0."""
-    mean, std = rows.mean(axis=0, dtype=float), rows.std(axis=0, dtype=float)
-    scale = 1 / np.where(std > 0, std, 1.0)
-    return Preprocessing(tuple(scale.tolist()), tuple((-mean * scale).tolist()))

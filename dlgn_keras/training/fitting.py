@@ -66,7 +66,7 @@ def load_data(recipe: Recipe, data_dir: str | None = None, **options: Any) -> Da
         options: further arguments of `dk.data.load`: memory, skip_unreadable.
     """
     options |= {"data_dir": data_dir, "image_size": recipe.image_size}
-    options["targets"] = "numbers" if recipe.loss == "mse" else "classes"
+    options["targets"] = recipe.targets
     return prepared_for(recipe, data_sets.load(recipe.data, **options))
 
 
@@ -142,7 +142,7 @@ def fit(
             data_sets.given(
                 dataset,
                 memory=memory,
-                targets="numbers" if recipe.loss == "mse" else "classes",
+                targets=recipe.targets,
             ),
         )
     if dataset is not None and short_name(recipe.data) != dataset.name:

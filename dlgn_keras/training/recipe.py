@@ -248,6 +248,11 @@ class Recipe:
         """The figure of the loss in a run's history: accuracy, or r2."""
         return LOSSES[self.loss]
 
+    @property
+    def targets(self) -> str:
+        """What the data must hold for the loss: "classes" or "numbers"."""
+        return "numbers" if self.loss == "mse" else "classes"
+
     def replace(self, **changes: Any) -> "Recipe":
         """Return the recipe with some fields changed."""
         return from_dict({**self.to_config(), **changes})

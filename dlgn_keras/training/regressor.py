@@ -4,21 +4,15 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from dlgn_keras.data import Dataset, Preprocessing
-from dlgn_keras.skeletons import fc
-from dlgn_keras.tools.messages import check_count
-from dlgn_keras.training.batches import Share
-from dlgn_keras.training.classifier import (
+from dlgn_keras.training.rows import (
     as_float32,
     outputs_of,
+    recipe_of,
     row_weights,
-    standardized,
+    trained,
 )
-from dlgn_keras.training.fitting import Run
-from dlgn_keras.training.recipe import Recipe
 
 
 class DLGNRegressor(RegressorMixin, BaseEstimator):
@@ -104,28 +98,15 @@ class DLGNRegressor(RegressorMixin, BaseEstimator):
             sample_weight: (n,) factors on the loss of each row, at least 0; scaled
                 to mean 1.
         """
-        recipe = self._recipe()
+        recipe = recipe_of(self, loss="mse")
         X, y = validate_data(self, X, y, y_numeric=True)
         rows, y = as_float32(X), np.asarray(y, float)
         mean, scale = y.mean(), y.std() or 1.0
         targets = (y - mean) / scale
-        dataset = Dataset(
-            name="rows",
-            x_train=rows,
-            y_train=targets,
-            x_test=rows[:1],  # a data set has a test part; nothing is measured on it
-            y_test=targets[:1],
-            num_classes=1,
-            preprocessing=standardized(rows) if self.standardize else Preprocessing(),
-            targets="numbers",
-        )
         weights = None
         if sample_weight is not None:
             weights = row_weights(y, sample_weight, None)
-        batch_size = min(recipe.batch_size, len(rows))
-        run = Run(recipe, dataset, batch_size, Share(), weights)
-        run.parts = {}
-        run.train(None, progress=False, tensorboard=None, callbacks=())
+        run = trained(recipe, rows, targets, weights, self.standardize, 1)
         # Set together at the end: an interrupted fit keeps the previous model.
         self.model_, self.mean_, self.scale_ = run.net, float(mean), float(scale)
         self.loss_, self.r2_ = run.history[-1]["loss"], run.history[-1]["r2"]
@@ -136,17 +117,3 @@ class DLGNRegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self, "model_")
         rows = as_float32(validate_data(self, X, reset=False))
         return self.mean_ + self.scale_ * outputs_of(self.model_, rows)[:, 0]
-
-    def _recipe(self) -> Recipe:
-        check_count("depth", self.depth)
-        check_count("width", self.width)
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        own = ("depth", "width", "standardize", "random_state")
-        options = {k: v for k, v in self.get_params().items() if k not in own}
-        return Recipe(
-            skeleton=fc(self.depth, self.width),
-            evaluate_every=self.epochs,
-            seed=int(seed),
-            loss="mse",
-            **options,
-        )
