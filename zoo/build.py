@@ -30,8 +30,10 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("names", nargs="*", help="presets; all of the manifest if none")
     parser.add_argument("--minutes", type=float, default=10.0, help="time to use")
-    parser.add_argument("--out", type=Path, default=CHECKOUT / "zoo")
-    parser.add_argument("--runs", type=Path, help="runs/zoo, or OUT/runs")
+    parser.add_argument("--out", type=Path, help="zoo; with --accelerator, accelerator")
+    parser.add_argument(
+        "--runs", type=Path, help="runs/zoo; with --accelerator, OUT/runs"
+    )
     parser.add_argument("--data-dir", help="tensorflow-datasets or npz folder")
     parser.add_argument("--seeds", type=int, default=None, help="instead of its own")
     parser.add_argument("--measure", action="store_true", help="train nothing")
@@ -53,12 +55,11 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def set_up(runs: Path) -> None:
-    """Choose a backend that is there, and keep JAX's compilations."""
+def set_up(cache: Path) -> None:
+    """Choose a backend that is there, and keep JAX's compilations in a folder."""
     if importlib.util.find_spec("tensorflow") is None:
         os.environ.setdefault("KERAS_BACKEND", "jax")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    cache = runs.resolve().with_name("cache") if runs.name == "runs" else runs / ".jax"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache.resolve()))
 
 
@@ -166,8 +167,6 @@ def build_in_short_time(given: argparse.Namespace) -> None:
     from manifest import trials
     from runs import Runs, write_table, write_trial
 
-    from dlgn_keras.presets.files import METADATA
-
     deadline = time.monotonic() + 60 * given.minutes - accelerator.PACKING
     presets, tables = given.out / "presets", given.out / "tables"
     runs = Runs(given.runs, given.data_dir)
@@ -205,10 +204,9 @@ def build_in_short_time(given: argparse.Namespace) -> None:
         print("\n".join(name for name, _, _ in queue) or "none")
         return
     accelerator.run_queue(queue, paces, deadline)
-    shelves = {"presets": presets, "tables": tables, "runs": given.runs}
-    if any(presets.glob(f"*/{METADATA}")):
-        shelf.refresh(presets)
-    shelves["cache"] = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    shelf.refresh(presets)
+    cache = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    shelves = {"presets": presets, "tables": tables, "runs": given.runs, "cache": cache}
     for part in accelerator.pack(shelves, given.out / "parts"):
         print(f"{part} {part.stat().st_size / 2**20:.1f} MiB")
 
@@ -222,12 +220,14 @@ def front_page(out: Path) -> Path | None:
 
 def main() -> int:
     given = arguments()
-    if given.accelerator and given.out == CHECKOUT / "zoo":
-        given.out = Path("accelerator")
-    given.runs = given.runs or (
-        given.out / "runs" if given.accelerator else Path("runs/zoo")
-    )
-    set_up(given.runs)
+    if given.accelerator:
+        given.out = given.out or Path("accelerator")
+        given.runs = given.runs or given.out / "runs"
+        set_up(given.out / "cache")
+    else:
+        given.out = given.out or CHECKOUT / "zoo"
+        given.runs = given.runs or Path("runs/zoo")
+        set_up(given.runs / ".jax")
     import generate
 
     try:

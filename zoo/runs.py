@@ -78,22 +78,35 @@ def beside_the_headline(net: Any, dataset: Dataset) -> dict[str, float]:
 
     The second is the accuracy of the mean of both logits, on images alone.
     """
-    found = {}
-    x, y = dataset.x_test, dataset.y_test
-
-    def logits(model: Any, images: np.ndarray) -> np.ndarray:
-        return model.predict(images, batch_size=500, verbose=0)
-
-    def accuracy(values: np.ndarray) -> float:
-        return round(float((values.argmax(1) == y).mean()), 6)
-
+    found, x = {}, dataset.x_test
     if net.gate_mode != "hard":
-        hard = type(net).from_config({**net.get_config(), "gate": "hard"})
-        hard.set_weights(net.get_weights())
-        found["hard gates"] = accuracy(logits(hard, x))
+        found["hard gates"] = round(accuracy(at_hard_gates(net), dataset), 6)
     if x.ndim == 4:
-        found["mirrored too"] = accuracy(logits(net, x) + logits(net, x[:, :, ::-1]))
+        both = logits_of(net, x) + logits_of(net, x[:, :, ::-1])
+        found["mirrored too"] = round(share_right(both, dataset), 6)
     return found
+
+
+def accuracy(net: Any, dataset: Dataset) -> float:
+    """Return the share of test examples that a model classifies correctly."""
+    return share_right(logits_of(net, dataset.x_test), dataset)
+
+
+def logits_of(net: Any, x: np.ndarray) -> np.ndarray:
+    """Return a model's logits of raw inputs."""
+    return net.predict(x, batch_size=500, verbose=0)
+
+
+def share_right(logits: np.ndarray, dataset: Dataset) -> float:
+    """Return the share of test labels whose logit is the largest."""
+    return float(np.mean(logits.argmax(axis=1) == dataset.y_test))
+
+
+def at_hard_gates(net: Any) -> Any:
+    """Return a model with the same weights and hard gates."""
+    hard = type(net).from_config({**net.get_config(), "gate": "hard"})
+    hard.set_weights(net.get_weights())
+    return hard
 
 
 def write_table(folder: Path, name: str, result: Result, dataset: Dataset) -> None:

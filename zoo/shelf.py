@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import cards
-import numpy as np
 import records
 from manifest import Entry, entries
+from runs import accuracy, at_hard_gates
 
 from dlgn_keras.data import Dataset
 from dlgn_keras.data.likeness import usual_ranges
@@ -85,20 +85,13 @@ def _store(
     return {**metadata, "results": {"stored_weights": stored, "hard_gates": hard}}
 
 
-def accuracy(net: Any, dataset: Dataset) -> float:
-    """Return the share of test examples that a model classifies correctly."""
-    logits = net.predict(dataset.x_test, batch_size=500, verbose=0)
-    return float(np.mean(logits.argmax(axis=1) == dataset.y_test))
-
-
 def hard_accuracy(folder: Path, stored: float, dataset: Dataset) -> float:
     """Return the test accuracy of a preset with hard gates in place of its own."""
     net = build(folder / CONFIG)
     if net.gate_mode == "hard":
         return stored
-    net = build(folder / CONFIG, gate="hard")
     load_weights(net, folder / WEIGHTS)
-    return accuracy(net, dataset)
+    return accuracy(at_hard_gates(net), dataset)
 
 
 def measure(folder: Path, dataset: Dataset) -> None:
