@@ -21,7 +21,7 @@ def load_model(name: str) -> "Model":
 
     Another functional Keras model is taken apart, which a line on standard error says.
     """
-    from dlgn_keras.training.fitting import load_keras
+    from dlgn_keras.training.building import load_keras
 
     if _is_saved(name):
         net = load_keras(name)

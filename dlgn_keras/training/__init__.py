@@ -10,14 +10,9 @@ from dlgn_keras.training.named import NAMED, named_fields, named_recipe
 from dlgn_keras.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from dlgn_keras.training.building import build_model, load_trained
     from dlgn_keras.training.classifier import DLGNClassifier
-    from dlgn_keras.training.fitting import (
-        build_model,
-        evaluate,
-        fit,
-        load_data,
-        load_trained,
-    )
+    from dlgn_keras.training.fitting import evaluate, fit, load_data
     from dlgn_keras.training.many import fit_many
     from dlgn_keras.training.regressor import DLGNRegressor
     from dlgn_keras.training.result import Result, environment
@@ -45,13 +40,13 @@ _HOMES = {
     "DLGNClassifier": "classifier",
     "DLGNRegressor": "regressor",
     "Result": "result",
-    "build_model": "fitting",
+    "build_model": "building",
     "environment": "result",
     "evaluate": "fitting",
     "fit": "fitting",
     "fit_many": "many",
     "load_data": "fitting",
-    "load_trained": "fitting",
+    "load_trained": "building",
     "node_trainer": "tree_nodes",
 }
 __getattr__, __dir__ = lazy.attach(__name__, __all__, _HOMES)
