@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import sklearn_contract
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.tree import DecisionTreeClassifier
@@ -17,22 +18,6 @@ from dlgn_keras.estimators.tree import importances, shares_of
 
 NETWORK = dk.DLGNClassifier(1, 8, beta=10.0, epochs=25, batch_size=50)
 TINY = dk.DLGNTreeClassifier(2, estimator=NETWORK, random_state=0)
-# A row twice and a row of weight 2 fall into other batches, and other parts.
-EQUIVALENCE = "check_sample_weight_equivalence_on_{}_data"
-EXPECTED_FAILED_CHECKS = {
-    EQUIVALENCE.format(kind): "batches and held-out parts are drawn from rows"
-    for kind in ("dense", "sparse")
-}
-# A share of scikit-learn's checks that is quick; all of them are run with `-m slow`.
-QUICK = (
-    "check_no_attributes_set_in_init",
-    "check_estimators_unfitted",
-    "check_complex_data",
-    "check_estimators_empty_data_messages",
-    "check_fit2d_1sample",
-    "check_methods_subset_invariance",
-    "check_n_features_in",
-)
 
 
 @pytest.fixture(scope="module")
@@ -50,22 +35,21 @@ def fitted(table):
     return clone(TINY).fit(*table)
 
 
-def checks():
-    found = estimator_checks.estimator_checks_generator(TINY)
-    return {check.func.__name__: (one, check) for one, check in found}
-
-
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", sklearn_contract.QUICK)
 def test_scikit_learn_checks_that_are_quick_pass(name):
-    estimator, check = checks()[name]
-    check(estimator)
+    sklearn_contract.run(name, TINY)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_every_check_of_scikit_learn_passes():
     outcomes = estimator_checks.check_estimator(
-        TINY, expected_failed_checks=EXPECTED_FAILED_CHECKS, on_skip=None, on_fail=None
+        TINY,
+        expected_failed_checks=sklearn_contract.expected_failures(
+            "batches and held-out parts"
+        ),
+        on_skip=None,
+        on_fail=None,
     )
     failed = {
         one["check_name"]: str(one["exception"])

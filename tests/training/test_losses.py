@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import sklearn_contract
 from few_digits import digits
 from sklearn.datasets import load_diabetes
 from sklearn.metrics import log_loss, r2_score
@@ -13,11 +14,6 @@ from dlgn_keras.training import DLGNRegressor, Recipe, evaluate, fit
 from dlgn_keras.training.result import Result
 from dlgn_keras.tuning import GatedHyperModel, search
 
-# A row twice and a row of weight 2 fall into other batches: equal on average alone.
-EXPECTED_FAILED_CHECKS = {
-    f"check_sample_weight_equivalence_on_{kind}_data": "batches are drawn from rows"
-    for kind in ("dense", "sparse")
-}
 QUICK = (
     "check_no_attributes_set_in_init",
     "check_estimators_unfitted",
@@ -121,7 +117,7 @@ def test_the_regressor_passes_scikit_learns_quick_checks(name):
 def test_the_regressor_is_one_of_scikit_learns():
     estimator_checks.check_estimator(
         DLGNRegressor(2, 8, epochs=60, batch_size=20, random_state=0),
-        expected_failed_checks=EXPECTED_FAILED_CHECKS,
+        expected_failed_checks=sklearn_contract.expected_failures("batches"),
     )
 
 

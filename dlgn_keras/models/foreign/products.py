@@ -97,7 +97,8 @@ def choose(
             )
         gates = sorted({*gates, names.index(named)})
     while not gates or not affine_in(function, specs, _rest(count, gates)):
-        ranks = {k: ends[k].rank for k in _rest(count, gates) if ends[k] is not None}
+        rest = [(k, ends[k]) for k in _rest(count, gates)]
+        ranks = {k: end.rank for k, end in rest if end is not None}
         best = [k for k, rank in ranks.items() if rank == min(ranks.values())]
         if len(best) != 1 or len(gates) + 1 == len(specs):
             raise NoValue(

@@ -401,16 +401,14 @@ class Reader:
             self.layers[key] = serialised(numbers.rectifier(dtype=policy, name=key))
         arguments = [[{STEP: read}], {}]
         now = self.add_step(name, "site", key, [read], arguments, self.shapes[read])
-        end = None
-        if numbers.max_value is not None and not numbers.negative_slope:
-            end = End(now, 0.0, numbers.max_value)
-            self._ends[now] = end
+        high = None if numbers.negative_slope else numbers.max_value
+        if high is not None:
+            self._ends[now] = End(now, 0.0, high)
         if after is None:
             return now
         last = self._shift(after, f"{name}_after", now)
-        if end is not None:
-            low = numbers.offset
-            self._ends[last] = end._replace(low=low, high=low + numbers.max_value)
+        if high is not None:
+            self._ends[last] = End(now, numbers.offset, numbers.offset + high)
         return last
 
     def _shift(self, layer: Any, name: str, read: int) -> int:

@@ -1,0 +1,31 @@
+"""What scikit-learn's checks ask of the estimators of tables."""
+
+from sklearn.utils import estimator_checks
+
+# A share of scikit-learn's checks that is quick; all of them are run with `-m slow`.
+QUICK = (
+    "check_no_attributes_set_in_init",
+    "check_estimators_unfitted",
+    "check_complex_data",
+    "check_estimators_empty_data_messages",
+    "check_fit2d_1sample",
+    "check_methods_subset_invariance",
+    "check_n_features_in",
+)
+
+
+def run(name, estimator):
+    """Run one check on what scikit-learn makes of the estimator for it."""
+    found = estimator_checks.estimator_checks_generator(estimator)
+    ((one, check),) = [
+        (one, check) for one, check in found if check.func.__name__ == name
+    ]
+    check(one)
+
+
+def expected_failures(drawn):
+    """A row twice and a row of weight 2 are drawn into other ones of these."""
+    return {
+        f"check_sample_weight_equivalence_on_{kind}_data": f"{drawn} are drawn of rows"
+        for kind in ("dense", "sparse")
+    }
