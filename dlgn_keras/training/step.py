@@ -170,6 +170,7 @@ class ChunkTrainer(keras.Model):
 
     batch_size = 1
     distillation = (0.0, 1.0)  # share of the teacher's loss, temperature
+    is_chain = True  # what `CapturedStep` can take
     captured: CapturedStep | None = None
 
     def compute_loss(
@@ -235,11 +236,8 @@ class ChunkTrainer(keras.Model):
         return self.get_metrics_result()
 
     def _captured_loop(self, batches: tuple) -> Any:
-        more_than_a_chain = isinstance(self.output, dict) or any(
-            isinstance(layer, AlternatingFlip) for layer in self.layers
-        )
         for batch in zip(*batches, strict=True):
-            if self.captured is None and not more_than_a_chain:
+            if self.captured is None and self.is_chain:
                 self.captured = CapturedStep(self, batch)
             step = self.captured or super().train_step
             step(batch)
@@ -271,14 +269,14 @@ def make_trainer(
     else:
         given = keras.Input((), dtype="int32", name="indices")
         inputs = ResidentData(x)(given)
+    by_index = [layer for layer in augmentation if isinstance(layer, AlternatingFlip)]
+    if by_index and isinstance(x, Stored):
+        raise ValueError(
+            "`alternating_flip` needs data in memory: give more of it (`memory`, "
+            "--memory). Received: inputs that are read from disk."
+        )
     for layer in augmentation:
-        places = [given] if isinstance(layer, AlternatingFlip) else []
-        if places and isinstance(x, Stored):
-            raise ValueError(
-                "`alternating_flip` needs data in memory: give more of it (`memory`, "
-                "--memory). Received: inputs that are read from disk."
-            )
-        inputs = layer(inputs, *places)
+        inputs = layer(inputs, given) if layer in by_index else layer(inputs)
     more = {}
     if mixing is not None:
         inputs, more["order"], more["share"] = mixing(inputs)
@@ -288,6 +286,7 @@ def make_trainer(
     outputs = {"logits": logits, **more} if more else logits
     trainer = ChunkTrainer(given, outputs, name="trainer")
     trainer.batch_size = batch_size
+    trainer.is_chain = not more and not by_index
     return trainer
 
 
