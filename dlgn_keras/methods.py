@@ -12,6 +12,8 @@ def _explain(
     at: str = "input",
     against: Any = None,
     batch_size: int = 32,
+    mode: str | None = None,
+    beta: float | None = None,
 ) -> Any:
     """Return `dk.interpret.explain(net, x, ...)`: logits taken apart, exactly.
 
@@ -22,10 +24,12 @@ def _explain(
         at: "input", a site of `net.sites`, or "auto".
         against: class whose logit is subtracted, or "next" for the runner-up.
         batch_size: number of examples explained at a time.
+        mode: gates of the value network, "hard" or "soft"; the model's own if None.
+        beta: slope of soft gates.
     """
     from dlgn_keras.interpret import explain
 
-    return explain(net, x, target, at, against, batch_size)
+    return explain(net, x, target, at, against, batch_size, mode, beta)
 
 
 _explain.__name__, _explain.__qualname__ = "explain", "BaseModel.explain"

@@ -228,6 +228,13 @@ def test_a_keras_model_and_its_twin_are_evaluated_and_explained(
         total = row["contributions"] + row["bias"]
         assert total == pytest.approx(logits[k].max(), rel=1e-3)
     assert "made of a Keras model" in (tmp_path / "page.html").read_text()
+    soft = [*data, *page, "--mode", "soft", "--beta", "2"]
+    (row,) = run_json(capsys, "explain", path, *soft)["images"]
+    assert row["gates"] == "soft gates, beta 2"
+    logit = row["logits"][row["target"]]
+    assert row["contributions"] + row["bias"] == pytest.approx(logit, rel=1e-3)
+    assert logit != pytest.approx(logits[0].max(), rel=1e-3)
+    assert row["target"] == logits[0].argmax()
 
 
 def test_the_kernel_of_a_twin_is_that_of_the_same_net_on_a_skeleton(

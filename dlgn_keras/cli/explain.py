@@ -13,6 +13,7 @@ from dlgn_keras.cli.options import (
     add_data_dir,
     add_number,
     names_of,
+    number,
     reader,
     whole,
 )
@@ -66,6 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="class whose logit is subtracted, or next for the runner-up",
     )
     parser.add_argument(
+        "--mode",
+        choices=("hard", "soft"),
+        help="gates of the value network (default: the model's own)",
+    )
+    parser.add_argument(
+        "--beta", type=number, metavar="X", help="slope of the gates of --mode soft"
+    )
+    parser.add_argument(
         "--classes",
         metavar="NAME,NAME,...",
         help="names of the classes (default: the data set's)",
@@ -109,12 +118,21 @@ def run(arguments: argparse.Namespace) -> None:
         name=Path(arguments.model).name,
         at=arguments.at,
         against=arguments.against,
+        mode=arguments.mode,
+        beta=arguments.beta,
     )
-    found = net.explain(x, arguments.target, arguments.at, arguments.against)
+    found = net.explain(
+        x,
+        arguments.target,
+        arguments.at,
+        arguments.against,
+        mode=arguments.mode,
+        beta=arguments.beta,
+    )
     unlike = net.cautions(x)
     if not arguments.json:
         for title, best, caution in zip(
-            titles, net.decode_predictions(found.logits, top=2), unlike, strict=True
+            titles, net.decode_predictions(found.own_logits, top=2), unlike, strict=True
         ):
             print(f"{title}: {', then '.join(map(answer_text, best))}")
             if caution:
@@ -127,6 +145,7 @@ def run(arguments: argparse.Namespace) -> None:
             "target": int(found.target[i]),
             "against": None if found.against is None else int(found.against[i]),
             "at": found.at,
+            "gates": found.gates or None,
             "logits": found.logits[i].tolist(),
             "contributions": float(found.contributions[i].sum(dtype="float64")),
             "bias": float(found.bias[i]),

@@ -47,6 +47,8 @@ def explain(
     at: str = INPUT,
     against: Any = None,
     batch_size: int = 32,
+    mode: str | None = None,
+    beta: float | None = None,
 ) -> Explanation:
     """Take logits apart, exactly: `logit = sum(contributions) + bias`.
 
@@ -68,6 +70,13 @@ def explain(
     batch and wherever contributions cancel to less than a hundredth. A warning tells
     if a residual exceeds 1 % of the largest logit.
 
+    `mode="soft"` feeds the value network of a hard-gated model with soft gates,
+    `sigmoid(beta q)` of the same pre-activations q (and a softmax where a pooling
+    selects). Units near their threshold then count in part, and maps are smoother.
+    The row of A is the gradient with soft gates in the backward pass alone, known as a
+    pullback. Contributions and bias add up to the logit *at the soft gates*, `logits`,
+    which is not the model's own, `own_logits`; for a large beta it is.
+
     Args:
         net: a DNN, DGN or DLGN, or the twin that `dk.disentangle` makes of a Keras
             model; batch norm runs at inference.
@@ -83,13 +92,18 @@ def explain(
             contributions are to the difference of the two logits.
         batch_size: number of examples held at a time; 32 stay in a
             processor's cache.
+        mode: gates of the value network, "hard" or "soft"; None takes the model's own.
+            The predicted class is the model's own either way.
+        beta: slope of soft gates, per unit of pre-activation; the model's own, else 4,
+            if None.
 
     Returns:
         Explanation, a NamedTuple.
 
     Raises:
         TypeError: `net` is no model of this library.
-        ValueError: x of another shape, a target that is no class, or no such site.
+        ValueError: x of another shape, a target that is no class, no such site; a mode
+            for a model without gates that switch.
 
     Example:
         >>> import numpy as np, dlgn_keras as dk
@@ -101,9 +115,10 @@ def explain(
         >>> np.allclose(e.contributions.sum((1, 2, 3)) + e.bias, difference, atol=1e-6)
         True
 
-    Reference: arXiv 2110.03403, section 2 (dual linearity).
+    Reference: arXiv 2110.03403, section 2 (dual linearity); arXiv
+    2507.22832 (pullbacks).
     """
-    run = Passes(net, x, target, batch_size, against)
+    run = Passes(net, x, target, batch_size, against, mode, beta)
     if check_at(net, at) == AUTO:
         at = _finest(run)
     found = _at_input(run) if at == INPUT else _at_site(run, at)
@@ -113,7 +128,12 @@ def explain(
 
 
 def gate_contributions(
-    net: Model, x: Any, target: Any = None, batch_size: int = 64
+    net: Model,
+    x: Any,
+    target: Any = None,
+    batch_size: int = 64,
+    mode: str | None = None,
+    beta: float | None = None,
 ) -> dict[str, np.ndarray]:
     """Return, for every gate, the sum of all paths through it.
 
@@ -123,7 +143,7 @@ def gate_contributions(
     logit less the biases behind the site.
 
     Args:
-        net, x, target, batch_size: as in `explain`.
+        net, x, target, batch_size, mode, beta: as in `explain`.
 
     Returns:
         {site: (n, *shape) float32}, less the sites of a twin whose gates divide.
@@ -139,7 +159,7 @@ def gate_contributions(
 
     Reference: arXiv 2006.10529, section 2 (a path is a product of its gates).
     """
-    run = Passes(net, x, target, batch_size)
+    run = Passes(net, x, target, batch_size, None, mode, beta)
     found = run("gate_contributions", explaining_gates)
     return {site: found[site] for site in cuttable(net)}
 
@@ -193,6 +213,7 @@ def _explanation(run: Passes, at: str, **found: Any) -> Explanation:
 
     against = places(run.against) if (run.against >= 0).any() else None
     logits = found.pop("logits").reshape(-1, *shape)
+    own = logits if run.mode is None else run.own_logits.reshape(-1, *shape)
     return Explanation(
         logits=logits,
         target=places(run.target),
@@ -200,6 +221,9 @@ def _explanation(run: Passes, at: str, **found: Any) -> Explanation:
         at=at,
         against=against,
         source=_Source(run, logits, at),
+        mode=run.mode,
+        beta=run.beta,
+        own_logits=own,
         **found,
     )
 

@@ -14,6 +14,7 @@ class Explanation(NamedTuple):
     """`logit(i) = contributions[i].sum() + bias[i] + skipped[i]`, but for rounding.
 
     logits: (n, num_classes) float32; (n, *output_shape) of a model that ends in a map.
+        With a `mode` those at its gates, which the terms add up to.
     contributions: (n, *input_shape) float32, `A(x) * z`: what each entry of the
         value network's input z adds to the logit at the gates of x. Of several inputs
         a list or {name: array}, as the model takes them. At a site (n, *its shape):
@@ -36,6 +37,8 @@ class Explanation(NamedTuple):
     against: the class whose logit is subtracted, as `target`, or None.
     skipped: (n,) float64, what paths from the input add that do not cross the site; 0
         where all cross it.
+    mode, beta: of the gates, where these are not the model's own; else None.
+    own_logits: what the model itself answers, as `logits`: the same but with a `mode`.
     source: where `ladder` and `bias_maps` get more from: the model and the inputs. It
         is left behind when an explanation is pickled.
     """
@@ -50,6 +53,9 @@ class Explanation(NamedTuple):
     against: np.ndarray | None = None
     skipped: Any = 0.0
     source: Any = None
+    mode: str | None = None
+    beta: float | None = None
+    own_logits: Any = None
 
     def __repr__(self) -> str:
         """Return one line an example, ten at most."""
@@ -64,9 +70,18 @@ class Explanation(NamedTuple):
             if not np.isnan(self.residual[i]):
                 terms += f" + residual {self.residual[i]:.2g}"
             what = f"logit {self.logit(i):.4g} of {self.label(i)}"
+            what += f" at {self.gates}" if self.gates else ""
             lines.append(f"{i}: {what} = contributions{where} {terms}")
         more = len(self.target) - len(lines)
         return "\n".join([*lines, f"... and {more} more"] if more > 0 else lines)
+
+    @property
+    def gates(self) -> str:
+        """The gates that it holds at, such as "soft gates, beta 4"; "" for its own."""
+        if self.mode is None:
+            return ""
+        slope = "" if self.beta is None else f", beta {self.beta:g}"
+        return f"{self.mode} gates{slope}"
 
     def logit(self, i: int) -> float:
         """Return what is explained of example i: a logit, or a difference of two."""

@@ -7,11 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from dlgn_keras import gates as gate_functions
 from dlgn_keras.autodiff import compiled, vjp
 from dlgn_keras.interpret.explanation import TINY
 from dlgn_keras.interpret.targets import chosen_outputs, one_hot
 from dlgn_keras.models import DisentangledModel, GatedModel
-from dlgn_keras.tools.messages import check_count
+from dlgn_keras.tools.messages import check_choice, check_count
 
 Model = GatedModel | DisentangledModel
 # (preprocessed inputs, targets, classes against them) -> a structure of tensors
@@ -21,12 +22,21 @@ Function = Callable[[Any, Any, Any], Any]
 class Passes:
     """Inputs, targets and the passes that take them.
 
+    `own_logits` are the model's own, (n, outputs), where `mode` makes others.
+
     Args:
-        net, x, target, against, batch_size: as `explain` takes them.
+        net, x, target, against, batch_size, mode, beta: as `explain` takes them.
     """
 
     def __init__(
-        self, net: Any, x: Any, target: Any, batch_size: int, against: Any = None
+        self,
+        net: Any,
+        x: Any,
+        target: Any,
+        batch_size: int,
+        against: Any = None,
+        mode: str | None = None,
+        beta: float | None = None,
     ) -> None:
         self.net = check_net(net)
         if net.quantized:
@@ -43,6 +53,14 @@ class Passes:
         number = len(keras.tree.flatten(self.z)[0])
         shape = net.output_shape[1:]
         self.target, self.against = chosen_outputs(target, against, number, shape)
+        self.own_logits: Any = None
+        self.mode, self.beta = None, None
+        mode, beta = check_mode(net, mode, beta)
+        if mode is not None:  # the predicted class is the model's own
+            found = self("own logits", answering)
+            self.target, self.against = found["target"], found["against"]
+            self.own_logits = found["logits"]
+            self.mode, self.beta = mode, beta
 
     def __call__(self, name: str, make: Callable, rows: Any = slice(None)) -> Any:
         """Return what the passes of `make(net)` give for some of the examples.
@@ -50,8 +68,13 @@ class Passes:
         They take preprocessed inputs, targets and classes against them.
         """
 
+        net = self.net
+        if self.mode is not None:
+            net = Switched(self.net, self.mode, self.beta)
+            name += f" at {self.mode} gates of beta {self.beta}"
+
         def compile_it() -> Any:
-            function, like = make(self.net), keras.tree.map_structure(id, self.z)
+            function, like = make(net), keras.tree.map_structure(id, self.z)
             pack = keras.tree.pack_sequence_as
             return compiled(lambda *z: function(pack(like, z[:-2]), *z[-2:]), self.net)
 
@@ -70,6 +93,49 @@ def check_net(net: Any) -> Any:
     return net
 
 
+def check_mode(
+    net: Any, mode: str | None, beta: float | None
+) -> tuple[str | None, float | None]:
+    """Return mode and slope of gates that are not the model's own, else None, None."""
+    if mode is not None:
+        check_choice("mode", mode, ("hard", "soft"))
+    if beta is not None and mode != "soft":
+        raise ValueError(
+            "`beta` is the slope of soft gates and goes with mode='soft'. "
+            f"Received: beta={beta!r}, mode={mode!r}."
+        )
+    if mode is None:
+        return None, None
+    if not net.switches:
+        raise ValueError(
+            "`mode` needs gates that switch, such as those of a ReLU; "
+            f"{net.name!r} has none. Received: mode={mode!r}."
+        )
+    beta = float(net.beta) if beta is None else beta
+    gate_functions.check(mode, beta)
+    if mode == "hard":
+        return (mode, None) if net.gate_mode == "soft" else (None, None)
+    return (None, None) if (net.gate_mode, net.beta) == (mode, beta) else (mode, beta)
+
+
+class Switched:
+    """A model whose value network is fed with gates of another mode.
+
+    The gating network stays, and so does what the gates are made of.
+    """
+
+    has_gating_network = True
+
+    def __init__(self, net: Any, mode: str, beta: float | None) -> None:
+        self.net, self.mode, self.beta = net, mode, beta
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.net, name)
+
+    def gates_from(self, pre_activations: dict[str, Any]) -> dict[str, Any]:
+        return self.net.gates_from(pre_activations, self.mode, self.beta)
+
+
 def value_inputs(net: Any, z: Any) -> tuple[Any, dict[str, Any]]:
     """Return what the value network is fed: its input and {site: gates}, float32."""
     q = net.gating_network(z, training=False)
@@ -83,6 +149,17 @@ def value_logits(net: Any, z: Any, gates: dict[str, Any]) -> Any:
     """Return the value network's outputs, flattened to (n, outputs), float32."""
     logits = ops.cast(net.value_network([z, gates], training=False), "float32")
     return ops.reshape(logits, (-1, math.prod(logits.shape[1:])))
+
+
+def answering(net: Any) -> Function:
+    """Return the pass of the logits and of the classes chosen by them."""
+
+    def passes(z: Any, target: Any, against: Any) -> dict[str, Any]:
+        logits = value_logits(net, *value_inputs(net, z))
+        target, against, _ = one_hot(logits, target, against)
+        return {"logits": logits, "target": target, "against": against}
+
+    return passes
 
 
 def explaining(net: Any) -> Function:

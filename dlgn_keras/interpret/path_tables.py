@@ -52,14 +52,17 @@ class Steps(NamedTuple):
     constant: float
 
 
-def example(net: GatedModel, x: np.ndarray) -> tuple[Example, np.ndarray]:
+def example(
+    net: GatedModel, x: np.ndarray, mode: str | None = None, beta: float | None = None
+) -> tuple[Example, np.ndarray]:
     """Return the network of one raw input (1, *input_shape), and its logits."""
+    gates = net.gates(x, mode, beta=beta)
     layers = fold(net.parameters("value"))
     found = Example(
         value_nodes(net),
         {name: layer.kernel for name, layer in layers.items()},
         {name: layer.constant for name, layer in layers.items()},
-        {site: gate[0].astype(np.float64) for site, gate in net.gates(x).items()},
+        {site: gate[0].astype(np.float64) for site, gate in gates.items()},
         net.value_inputs(x)[0].astype(np.float64),
     )
     return found, sums(found)

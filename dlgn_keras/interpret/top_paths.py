@@ -13,6 +13,7 @@ import numpy as np
 
 from dlgn_keras.interpret.local import one_example
 from dlgn_keras.interpret.nodes import Node, check_model, index_of
+from dlgn_keras.interpret.passes import check_mode
 from dlgn_keras.interpret.path_tables import (
     Example,
     best_prefixes,
@@ -69,6 +70,8 @@ def top_paths(
     k: int = 10,
     by: str = "magnitude",
     include_bias: bool = True,
+    mode: str | None = None,
+    beta: float | None = None,
 ) -> TopPaths:
     """Return the k paths with the largest contributions to a logit, found exactly.
 
@@ -86,6 +89,8 @@ def top_paths(
             or "negative" (negative paths only).
         include_bias: whether paths that start at biases and batch norm shifts are
             included. The shares always refer to all paths.
+        mode, beta: of the gates, as in `explain`; the class that None predicts, and the
+            logit, are those at these gates.
 
     Returns:
         TopPaths.
@@ -107,7 +112,7 @@ def top_paths(
     check_choice("by", by, SIGNS)
     x = one_example(net, x)
     classes = check_target(target, 1, net.num_classes)
-    whole, logits = example(net, x)
+    whole, logits = example(net, x, *check_mode(net, mode, beta))
     chosen = int(logits.argmax() if classes is None else classes[0])
     searched = whole
     if not include_bias:

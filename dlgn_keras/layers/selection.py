@@ -162,8 +162,9 @@ class SelectionGate(_Windows):
     def call(self, inputs: Any) -> Any:
         return self.gates(inputs, self.mode)
 
-    def gates(self, q: Any, mode: str) -> Any:
-        """Return the gates of `q` in another mode than the layer's own."""
+    def gates(self, q: Any, mode: str, beta: float | None = None) -> Any:
+        """Return the gates of `q` in another mode, or slope, than the layer's own."""
+        beta = beta or self.beta
         q = ops.convert_to_tensor(q)
         if self.pool_size is None:
             places = self.whole(q)
@@ -172,11 +173,11 @@ class SelectionGate(_Windows):
         if places.shape[-1] == 1:  # nothing to choose, and no softmax to ask
             return ops.ones_like(places)
         if mode == "soft":
-            return ops.softmax(self.beta * places, axis=-1)
+            return ops.softmax(beta * places, axis=-1)
         hard = _first_largest(places)
         if mode == "hard":
             return hard
-        soft = ops.softmax(self.beta * places, axis=-1)
+        soft = ops.softmax(beta * places, axis=-1)
         return soft + ops.stop_gradient(hard - soft)
 
     def compute_output_shape(self, input_shape: Any) -> tuple:

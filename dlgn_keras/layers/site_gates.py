@@ -59,9 +59,9 @@ class LinearGate(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         return self.gates(inputs, self.mode)
 
-    def gates(self, q: Any, mode: str) -> Any:
-        """Return the gates of `q` in another mode than the layer's own."""
-        return gates.apply(q, mode, self.beta, self.scale)
+    def gates(self, q: Any, mode: str, beta: float | None = None) -> Any:
+        """Return the gates of `q` in another mode, or slope, than the layer's own."""
+        return gates.apply(q, mode, beta or self.beta, self.scale)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
@@ -143,9 +143,10 @@ class PiecewiseGate(keras.layers.Layer):
     def call(self, inputs: Any) -> Any:
         return self.gates(inputs, self.mode)
 
-    def gates(self, q: Any, mode: str) -> Any:
-        """Return the gates of `q` in another mode than the layer's own."""
-        on = gates.apply(q - self.threshold, mode, self.beta)
+    def gates(self, q: Any, mode: str, beta: float | None = None) -> Any:
+        """Return the gates of `q` in another mode, or slope, than the layer's own."""
+        beta = beta or self.beta
+        on = gates.apply(q - self.threshold, mode, beta)
         slope: Any = self.negative_slope
         if self.slope is not None:
             slope = ops.cast(self.slope, on.dtype)
@@ -154,7 +155,7 @@ class PiecewiseGate(keras.layers.Layer):
         gate = on if slope is None else slope + (1 - slope) * on
         if self.max_value is None:
             return gate
-        saturated = gates.apply(q - self.max_value, mode, self.beta)
+        saturated = gates.apply(q - self.max_value, mode, beta)
         return [gate - saturated, saturated]
 
     def compute_output_shape(self, input_shape: Any) -> Any:

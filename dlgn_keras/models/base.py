@@ -95,6 +95,11 @@ class BaseModel(Exported):
         return self._parts.arguments.get("gate", "hard")
 
     @property
+    def beta(self) -> float:
+        """The slope of soft gates, per unit of pre-activation."""
+        return self._parts.arguments.get("beta", 4.0)
+
+    @property
     def value_input(self) -> str:
         """The input of the value network: the "input" itself or all "ones"."""
         return self._parts.arguments.get("value_input", "input")
@@ -131,7 +136,11 @@ class BaseModel(Exported):
         return {name: np.asarray(q[name], "float32") for name in names}
 
     def gates(
-        self, x: Any, mode: str | None = None, batch_size: int = 256
+        self,
+        x: Any,
+        mode: str | None = None,
+        batch_size: int = 256,
+        beta: float | None = None,
     ) -> dict[str, np.ndarray]:
         """Return {site: gates (n, *shape)}, the factors in the value network.
 
@@ -140,21 +149,25 @@ class BaseModel(Exported):
             mode: "hard", "soft" or "straight_through"; the model's own if None.
                 A DNN's own gates are hard: 1 where its ReLU is on, else 0.
             batch_size: number of examples per forward pass.
+            beta: slope of soft gates; the model's own if None.
         """
-        made = self.gates_from(self.pre_activations(x, batch_size), mode)
+        made = self.gates_from(self.pre_activations(x, batch_size), mode, beta)
         return {
             site: np.asarray(keras.ops.convert_to_numpy(gate), "float32")
             for site, gate in made.items()
         }
 
     def gates_from(
-        self, pre_activations: dict[str, Any], mode: str | None = None
+        self,
+        pre_activations: dict[str, Any],
+        mode: str | None = None,
+        beta: float | None = None,
     ) -> dict[str, Any]:
         """Return {site: gates} as tensors, from {site: pre-activations}.
 
         Args:
             pre_activations: arrays or tensors (n, *shape).
-            mode: as in `gates`.
+            mode, beta: as in `gates`.
         """
         raise NotImplementedError("A model defines how its gates are made.")
 
@@ -419,9 +432,12 @@ class GatedModel(BaseModel):
         return dict(layers)
 
     def gates_from(
-        self, pre_activations: dict[str, Any], mode: str | None = None
+        self,
+        pre_activations: dict[str, Any],
+        mode: str | None = None,
+        beta: float | None = None,
     ) -> dict[str, Any]:
-        how = self._gate(mode)
+        how = self._gate(mode, beta)
         gate_functions.check(*how)
         stages = {s.name: s for s in walk(self.skeleton.stages)}
         found = {}
@@ -431,11 +447,12 @@ class GatedModel(BaseModel):
             found[name] = gate_layer(stages[source], *how).call(q)
         return found
 
-    def _gate(self, mode: str | None) -> tuple[str, float, float]:
+    def _gate(
+        self, mode: str | None, beta: float | None = None
+    ) -> tuple[str, float, float]:
         """Return mode, beta and scale of the gates."""
-        arguments = self._parts.arguments
-        beta, scale = arguments.get("beta", 4.0), arguments.get("gate_scale", 1.0)
-        return mode or self.gate_mode, beta, scale
+        scale = self._parts.arguments.get("gate_scale", 1.0)
+        return mode or self.gate_mode, self.beta if beta is None else beta, scale
 
     def preprocessed(self, x: Any) -> np.ndarray:
         """Return raw inputs as the networks see them: float32, (n, *input_shape)."""

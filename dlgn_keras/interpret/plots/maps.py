@@ -71,6 +71,7 @@ def plot_contributions(
             made.colorbar(picture, ax=axes[i, column], fraction=0.046)
             numbers = f"logit {found.logit(i):.2f}, bias {found.bias[i]:.2f}"
             title = f"{name}{kind}: {label}\n{numbers}"
+            title += f"\nat {found.gates}" if found.gates else ""
             bare(axes[i, column], title)
     return made
 

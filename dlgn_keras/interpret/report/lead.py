@@ -10,15 +10,16 @@ from dlgn_keras.interpret.sites import INPUT
 def lead(i: int, ladder: dict[str, Explanation], names: list[str]) -> str:
     """Return one sentence: class, logit, runner-up, gap, and what carries it."""
     found = ladder[INPUT]
-    logits, target = found.logits[i].astype(float), int(found.target[i])
+    logits, target = found.own_logits[i].astype(float), int(found.target[i])
     order = np.argsort(-logits, kind="stable")
     best = int(order[0])
     second = int(order[1]) if len(order) > 1 else best
     said = f"The answer is {names[best]}, with a logit of {logits[best]:.2f}"
     if second != best:
         said += f", {logits[best] - logits[second]:.2f} above {names[second]}"
-    if target != best or found.against is not None:
-        said += f"; explained is {found.label(i, names)}, {found.logit(i):.2f}"
+    if target != best or found.against is not None or found.gates:
+        gates = f" at {found.gates}" if found.gates else ""
+        said += f"; explained is {found.label(i, names)}{gates}, {found.logit(i):.2f}"
     at = carrying(i, ladder)
     values = ladder[at].contributions[i]
     unit = (largest_units(values, 1) or [(0,) * values.ndim])[0]

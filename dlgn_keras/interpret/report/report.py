@@ -38,6 +38,8 @@ def report(
     name: str | None = None,
     at: str = INPUT,
     against: Any = None,
+    mode: str | None = None,
+    beta: float | None = None,
 ) -> Path:
     """Write a page that explains a model's answers to images; every number is exact.
 
@@ -63,6 +65,8 @@ def report(
         at: where the large maps are taken, as in `explain`. A twin that has no such
             site shows its pixels.
         against: class whose logit is subtracted, or "next", as in `explain`.
+        mode, beta: gates of the value network, as in `explain`. A twin without gates
+            that switch keeps its own.
 
     Returns:
         the path written.
@@ -92,7 +96,8 @@ def report(
     x = np.stack([image.raw for image in loaded])
     names = [str(name) for name in class_names or range(net.num_classes)]
     targets = check_target(target, len(x), net.num_classes)
-    found = explain(net, x, targets, check_at(net, at), against)
+    gates = {"mode": mode, "beta": beta}
+    found = explain(net, x, targets, check_at(net, at), against, **gates)
     unlike, ladders = net.cautions(x), {net.family.upper(): found.ladder()}
     answers = {net.family.upper(): found}
     if twin is not None:
@@ -100,11 +105,12 @@ def report(
         label = label if label not in answers else f"twin {label}"
         has = found.at in dict(twin.sites)
         at = found.at if has else INPUT
-        answers[label] = explain(twin, x, found.target, at, found.against)
+        both = gates if twin.switches else {}
+        answers[label] = explain(twin, x, found.target, at, found.against, **both)
         ladders[label] = answers[label].ladder()
     nets = [net] if twin is None else [net, twin]
     shares = [
-        model.probabilities(answer.logits.astype(float))
+        model.probabilities(answer.own_logits.astype(float))
         for model, answer in zip(nets, answers.values(), strict=True)
     ]
     data: dict[str, Any] = {"maps": {}, "numbers": {}}
@@ -115,7 +121,7 @@ def report(
         top, own = None, ladders[net.family.upper()]
         if isinstance(net, GatedModel):
             what = int(found.target[i])
-            top = top_paths(net, x[i], what, num_paths, include_bias=False)
+            top = top_paths(net, x[i], what, num_paths, include_bias=False, **gates)
             data["numbers"][f"{i}/paths"] = [path.contribution for path in top.paths]
         sections.append(
             {
@@ -130,7 +136,7 @@ def report(
                 ),
                 "maps": _maps(i, answers, names, data),
                 "paths": top and _paths(top, names),
-                "gates": _gates(net, x[i]),
+                "gates": _gates(net, x[i], found),
                 "ladders": _ladders(i, ladders, names),
                 "bias": _bias(i, starts, data),
                 "cards": gate_cards(net, x[i], i, own),
@@ -203,6 +209,12 @@ def _intro(net: Model, found: Explanation) -> list[str]:
         "value network is an affine map, so contributions and bias add up to the "
         "logit. A residual is what rounding leaves where much cancels.",
     ]
+    if found.gates:
+        intro.append(
+            f"Explained is the value network at {found.gates}, of the model's own "
+            "pre-activations: contributions and bias add up to its logit, not to the "
+            "model's own, which the first table lists."
+        )
     if found.value_input == "ones":
         intro.append(
             "Its value network is fed all ones: the maps show the paths by the place "
@@ -217,7 +229,7 @@ def _answers(
     """Return caption, heads and rows of the table of the largest logits."""
     heads, rows = ["class"], [[_cell(name)] for name in names]
     for (label, found), share_of in zip(answers.items(), shares, strict=True):
-        logits = found.logits[i].astype(float)
+        logits = found.own_logits[i].astype(float)
         heads += [f"{label} logit", f"{label} probability"]
         for row, logit, share in zip(rows, logits, share_of[i], strict=True):
             row += [_cell(float(logit)), _cell(float(share), f"{share:.2%}")]
@@ -235,6 +247,7 @@ def _sums(i: int, answers: dict, names: list[str], data: dict) -> list[dict]:
             "target": int(answer.target[i]),
             "logit": answer.logit(i),
             "at": answer.at,
+            "gates": answer.gates,
             "contributions": float(answer.contributions[i].sum(dtype="float64")),
             "bias": float(answer.bias[i]),
             "skipped": float(answer.skipped[i]),
@@ -271,6 +284,7 @@ def _map(i: int, label: str, found: Explanation, names: list[str]) -> dict[str, 
         f"Signed contributions of {label}{where} to {what}: the largest is "
         f"{signed[row, column]:+.3g} at row {row}, column {column}."
     )
+    what += f" at {found.gates}" if found.gates else ""
     caption = f"{label}{where}, {what}: from {-bound:.3g} (blue) to {bound:.3g} (red)"
     return drawing.still(drawing.signed_map(signed), alt, caption)
 
@@ -319,9 +333,9 @@ def _paths(top: TopPaths, names: list[str]) -> dict[str, Any]:
     }
 
 
-def _gates(net: Model, x: np.ndarray) -> list[dict[str, str]]:
+def _gates(net: Model, x: np.ndarray, found: Explanation) -> list[dict[str, str]]:
     """Return one small picture per site: the mean gate at each position."""
-    figures, gates = [], net.gates(x[None])
+    figures, gates = [], net.gates(x[None], found.mode, beta=found.beta)
     made = net.gating_network.output
     for site, shape in net.sites:
         if site not in made or tuple(made[site].shape[1:]) != tuple(shape):

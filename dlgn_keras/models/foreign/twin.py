@@ -236,17 +236,20 @@ class DisentangledModel(BaseModel):
         return graph.packed(parts)
 
     def gates_from(
-        self, pre_activations: dict[str, Any], mode: str | None = None
+        self,
+        pre_activations: dict[str, Any],
+        mode: str | None = None,
+        beta: float | None = None,
     ) -> dict[str, Any]:
-        mode = mode or self.gate_mode
-        gate_functions.check(mode, self._parts.arguments["beta"])
+        mode, beta = mode or self.gate_mode, self.beta if beta is None else beta
+        gate_functions.check(mode, beta)
         found: dict[str, Any] = {}
         for name, layer in self._parts.gates.items():
             if isinstance(layer, ProductGates):
                 found |= layer([pre_activations[key] for key in layer.keys(name)])
                 continue
             q = ops.convert_to_tensor(pre_activations[name])
-            found |= named_gates(name, layer.gates(q, mode))
+            found |= named_gates(name, layer.gates(q, mode, beta))
         return found
 
     def preprocessed(self, x: Any, batch_size: int = 256) -> Any:
