@@ -6,7 +6,6 @@ the mean of the first seeds; the best one is trained with the others too. One tr
 DLGN, deep or shallow, that the validation part prefers.
 """
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,8 +17,8 @@ from dlgn_keras import interpret
 from dlgn_keras.experiments import tables
 from dlgn_keras.experiments.baselines import BASELINES, Scores, measure_baseline
 from dlgn_keras.experiments.experiment import Call, Experiment, describe
+from dlgn_keras.experiments.runs import digest, kept_json
 from dlgn_keras.experiments.tables import Table, mean, mean_std
-from dlgn_keras.tools.files import read_json, write_json
 from dlgn_keras.tools.messages import check_choice
 from dlgn_keras.training import Recipe, load_trained, named_recipe, node_trainer
 
@@ -254,9 +253,9 @@ class _Measuring:
         folder = self.runs.folder(recipe)
         found: dict[float, Scores] = {}
         for eps in tried:
-            key = _digest([eps, options])
+            key = digest([eps, options])
             self.runs.tell(f"  tree of {folder.name}, eps {eps}")
-            kept = _kept(folder / f"tree-{key}.json", lambda eps=eps: read(eps))
+            kept = kept_json(folder / f"tree-{key}.json", lambda eps=eps: read(eps))
             found[eps] = Scores(kept["validation"], kept["test"])
         best = max(found, key=lambda eps: found[eps].validation)
         self._add(line, found[best])
@@ -272,8 +271,8 @@ class _Measuring:
             facts = [name, line.row, settings, seed, len(dataset.y_train)]
             title = f"{name.replace(' ', '-')}-{line.row}-seed{seed}"
             self.runs.tell(f"{title} {settings}")
-            path = self.runs.out / "runs" / f"{title}-{_digest(facts)}.json"
-            measured = _kept(
+            path = self.runs.out / "runs" / f"{title}-{digest(facts)}.json"
+            measured = kept_json(
                 path, lambda: measure_baseline(name, settings, dataset, seed)._asdict()
             )
             return Scores(**measured)
@@ -300,18 +299,6 @@ def restarted(recipe: Recipe, validation: Callable[[Recipe], float]) -> Recipe:
         if tried[now] >= LEARNT:
             return now
     return max(tried, key=lambda other: tried[other])
-
-
-def _kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what lies in a json file; make and keep it if nothing does."""
-    if not path.is_file():
-        write_json(path, make())
-    return read_json(path)
-
-
-def _digest(facts: Any) -> str:
-    text = json.dumps(facts, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def run(call: Call) -> Table:

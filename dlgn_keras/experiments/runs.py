@@ -6,14 +6,20 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from dlgn_keras.data import Dataset
 from dlgn_keras.models import GatedModel
-from dlgn_keras.tools.files import make_folder, write_atomically
+from dlgn_keras.tools.files import (
+    make_folder,
+    read_json,
+    write_atomically,
+    write_json,
+)
 from dlgn_keras.training import Recipe, Result, fit, load_data
 from dlgn_keras.training.recipe import from_dict
 
@@ -127,11 +133,23 @@ def run_name(recipe: Recipe, keep: Keep = ()) -> str:
             chosen[field] = "/".join(parts)
     if set(keep) - {BEST}:
         chosen["keep"] = [epoch for epoch in keep if epoch != BEST]
-    digest = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
     regime = "" if recipe.regime == "joint" else f"-{recipe.regime}"
     skeleton, data = config["skeleton"]["name"], Path(recipe.data).stem
     name = f"{recipe.family}{regime}-{skeleton}-{data}-seed{recipe.seed}"
-    return f"{name}-{digest[:8]}"
+    return f"{name}-{digest(chosen)}"
+
+
+def digest(facts: Any) -> str:
+    """Return eight digits that change with any of the facts."""
+    text = json.dumps(facts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def kept_json(path: Path, make: Callable[[], Any]) -> Any:
+    """Return what lies in a json file; make and keep it if nothing does."""
+    if not path.is_file():
+        write_json(path, make())
+    return read_json(path)
 
 
 def _read(folder: Path, recipe: Recipe) -> Result:

@@ -6,14 +6,18 @@ preprocessing maps to 0.
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dlgn_keras.autodiff import vector_jacobian
+from dlgn_keras.interpret import grad_cam as cam
 from dlgn_keras.interpret.contributions import Model, explain
+from dlgn_keras.interpret.sites import INPUT
 
 Attribution = Callable[[Model, np.ndarray, np.ndarray], np.ndarray]
+MOST_SITES = 6
 
 
 def baseline(net: Model) -> np.ndarray:
@@ -50,9 +54,33 @@ def input_gradients(
     return pull(np.asarray(x, "float32"), hot, batch_size=batch_size)[1]
 
 
-def contributions(net: Model, x: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the exact contributions `A(x) z` of this library, see `explain`."""
-    return explain(net, x, target).contributions
+def contributions(
+    net: Model, x: np.ndarray, target: np.ndarray, at: str = INPUT
+) -> np.ndarray:
+    """Return the exact contributions of this library, see `explain`.
+
+    Those at a site are spread over the pixels of each place, their sum unchanged.
+    """
+    found = explain(net, x, target, at).contributions
+    return found if at == INPUT else spread(found.sum(-1), net.input_shape[1:])
+
+
+def grad_cam(net: Model, x: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return Grad-CAM at the last site that is a map, spread over the pixels.
+
+    Where global pooling and one linear layer follow, it is the positive part of the
+    exact contributions there, up to a factor.
+    Reference: Selvaraju et al., arXiv 1610.02391.
+    """
+    return spread(cam.grad_cam(net, x, target), net.input_shape[1:])
+
+
+def spread(maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return (n, height, width) maps as (n, *shape), each sum spread over its place."""
+    rows = [np.arange(n) * k // n for n, k in zip(shape, maps.shape[1:], strict=False)]
+    sizes = [np.bincount(row)[row] for row in rows]
+    found = maps[(slice(None), *np.ix_(*rows))] / np.multiply.outer(*sizes)
+    return np.repeat(found[..., None] / shape[-1], shape[-1], axis=-1).astype("float32")
 
 
 def gradient(net: Model, x: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -92,19 +120,24 @@ def occlusion(
     entries of its square.
     Reference: Zeiler and Fergus, arXiv 1311.2901.
     """
+    return occlusions(net, x, np.asarray(target)[:, None], size)[:, 0]
+
+
+def occlusions(net: Model, x: np.ndarray, targets: np.ndarray, size: int) -> np.ndarray:
+    """Return `occlusion` for several classes an image, (n, k) -> (n, k, ...)."""
     predict: Any = net.predict
-    zero, rows = baseline(net), np.arange(len(x))
+    zero, rows = baseline(net), np.arange(len(x))[:, None]
     axes = x.shape[1:-1] or x.shape[1:]
-    whole = predict(x, verbose=0)[rows, target]
-    found = np.zeros(x.shape, "float32")
+    whole = predict(x, verbose=0)[rows, targets]
+    found = np.zeros((*targets.shape, *x.shape[1:]), "float32")
     for start in np.ndindex(*(-(-n // size) for n in axes)):
         place = tuple(slice(k * size, (k + 1) * size) for k in start)
         covered = x.copy()
         covered[(slice(None), *place)] = zero[place]
-        loss = whole - predict(covered, verbose=0)[rows, target]
-        entries = found[(slice(None), *place)]
-        shares = loss / entries[0].size
-        entries += shares.reshape(-1, *(1 for _ in x.shape[1:]))
+        loss = whole - predict(covered, verbose=0)[rows, targets]
+        entries = found[(slice(None), slice(None), *place)]
+        shares = loss / entries[0, 0].size
+        entries += shares.reshape(*targets.shape, *(1 for _ in x.shape[1:]))
     return found
 
 
@@ -115,3 +148,20 @@ METHODS: dict[str, Attribution] = {
     "integrated gradients": integrated_gradients,
     "occlusion": occlusion,
 }
+
+
+def methods_for(net: Model) -> dict[str, Attribution]:
+    """Return `METHODS`, and for a model of images those at its sites.
+
+    "contributions at SITE" for every site that is a map and that all paths from the
+    input cross, six at most, evenly spaced with the last one among them; "Grad-CAM".
+    """
+    sites = cam.map_sites(net)
+    few = min(len(sites), MOST_SITES)
+    picked = np.linspace(len(sites) / max(few, 1) - 1, len(sites) - 1, few)
+    at = [sites[int(k + 0.5)] for k in picked]
+    ours = {f"contributions at {s}": partial(contributions, at=s) for s in at}
+    first, *others = METHODS.items()
+    return dict([first, *ours.items(), *others]) | (
+        {"Grad-CAM": grad_cam} if at else {}
+    )

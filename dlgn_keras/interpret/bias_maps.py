@@ -32,11 +32,11 @@ def bias_maps(net: Any, at: str) -> Function:
         if at != INPUT:
             gates = {**gates, at: ops.zeros_like(gates[at])}
         constants: Tensors = {}
-        _replay(net.value_network, z, gates, constants.__setitem__)
+        replay(net.value_network, z, gates, constants.__setitem__)
         nothing = {name: ops.zeros_like(c) for name, c in constants.items()}
 
         def logits_of(added: Tensors) -> Any:
-            logits = _replay(net.value_network, z, gates, lambda *_: None, added)
+            logits = replay(net.value_network, z, gates, lambda *_: None, added)
             return ops.reshape(ops.cast(logits, "float32"), (len_of(z), -1))
 
         logits, pull_back = vjp(logits_of, nothing)
@@ -50,7 +50,7 @@ def len_of(z: Any) -> Any:
     return ops.shape(keras.tree.flatten(z)[0])[0]
 
 
-def _replay(
+def replay(
     network: Any,
     z: Any,
     gates: Tensors,
@@ -59,7 +59,7 @@ def _replay(
 ) -> Any:
     """Run a value network call by call; note each call's answer to values of zero.
 
-    added: tensors to add to what the calls return.
+    added: {call: tensor} to add to what some calls return.
     """
     # What values have flowed into: gates and numbers alone make no path. The list
     # holds the tensors, as an id means nothing without its object.
@@ -85,7 +85,7 @@ def _replay(
             ):
                 key = name if len(parts) == 1 else f"{name}_{k}"
                 note(key, constant)
-                if added is not None:
+                if added is not None and key in added:
                     parts[k] = parts[k] + added[key]
             held.extend(parts)
             reached.update(map(id, parts))

@@ -10,9 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlgn_keras.interpret.attributions import METHODS, Attribution, baseline
+from dlgn_keras.interpret.grid_pointing import (
+    confident,
+    grid_model,
+    grid_pointing,
+    grids,
+    takes_larger,
+)
 from dlgn_keras.interpret.passes import Model, check_net
-from dlgn_keras.models import GatedModel, predict_arrays
-from dlgn_keras.skeletons import Flatten, walk
+from dlgn_keras.models import predict_arrays
 from dlgn_keras.tools.messages import check_choice, check_count
 from dlgn_keras.tools.numbers import softmax
 
@@ -35,17 +41,18 @@ class Faithfulness(NamedTuple):
     deletion: mean probability of the class while pixels are removed, the highest
         attribution first; lower is better.
     insertion: the same while pixels are inserted; higher is better.
-    localisation: share of positive attribution in the right cell of a 2x2 grid, 0.25
-        by chance; None if the network cannot take larger images.
-    deletion_scores, insertion_scores, localisation_scores: one per image (per cell).
+    localisation: {side: share of positive attribution in the right cell of a grid},
+        1 / side^2 by chance; empty if the network cannot take larger images.
+    deletion_scores, insertion_scores: one per image.
+    localisation_scores: {side: (grids, cells)}.
     """
 
     deletion: Interval
     insertion: Interval
-    localisation: Interval | None
+    localisation: dict[int, Interval]
     deletion_scores: np.ndarray
     insertion_scores: np.ndarray
-    localisation_scores: np.ndarray | None
+    localisation_scores: dict[int, np.ndarray]
 
 
 def interval(values: Any) -> Interval:
@@ -111,105 +118,29 @@ def deletion_curves(
     return np.stack(curves, axis=1)
 
 
-def grid_model(net: GatedModel) -> GatedModel:
-    """Return the same network for images of twice the height and width.
-
-    Raises:
-        ValueError: the network flattens positions, or does not take images.
-    """
-    shape = tuple(net.input_shape[1:])
-    if not _takes_larger(net):
-        raise ValueError(
-            "`net` must pool over all positions to take larger images. "
-            f"Received: {net.name!r} for inputs of shape {shape}."
-        )
-    config = net.get_config()
-    config["input_shape"] = (2 * shape[0], 2 * shape[1], shape[2])
-    larger = type(net).from_config(config)
-    larger.set_weights(net.get_weights())
-    return larger
-
-
-def _takes_larger(net: Model) -> bool:
-    """Return whether a network on a skeleton pools over all positions of an image."""
-    if not isinstance(net, GatedModel) or len(net.input_shape) != 4:
-        return False
-    return not any(isinstance(stage, Flatten) for stage in walk(net.skeleton.stages))
-
-
-def grids(y: Any, number: int, seed: int = 0) -> np.ndarray:
-    """Draw (number, 4) indices of images whose four classes differ.
-
-    Raises:
-        ValueError: fewer than four classes.
-    """
-    y, rng = np.asarray(y), np.random.default_rng(seed)
-    classes = np.unique(y)
-    if len(classes) < 4:
-        raise ValueError(f"`y` must hold four classes. Received: {len(classes)}.")
-    rows = [rng.choice(classes, 4, replace=False) for _ in range(number)]
-    drawn = [[rng.choice(np.flatnonzero(y == c)) for c in row] for row in rows]
-    return np.array(drawn, int).reshape(number, 4)
-
-
-def grid_localisation(
-    larger: GatedModel, x: Any, y: Any, indices: np.ndarray, method: Attribution
-) -> np.ndarray:
-    """Return the share of positive attribution that falls into the right cell.
-
-    Four images of different classes fill a 2x2 grid. The method explains the class of
-    each image in turn.
-
-    Args:
-        larger: the result of `grid_model`.
-        x, y: raw images and classes. indices: (grids, 4), see `grids`.
-        method: function (net, x, target) -> attributions.
-
-    Returns:
-        (grids, 4), 0 to 1; 0.25 by chance.
-
-    Reference: Böhle et al., "Convolutional Dynamic Alignment Networks", CVPR 2021
-    (grid pointing game).
-    """
-    x, y = np.asarray(x, "float32"), np.asarray(y, int)
-    height, width = x.shape[1:3]
-    cells = x[indices]
-    top, bottom = (
-        np.concatenate(list(p), axis=2)
-        for p in ((cells[:, 0], cells[:, 1]), (cells[:, 2], cells[:, 3]))
-    )
-    images = np.concatenate([top, bottom], axis=1)
-    shares = []
-    for k in range(4):
-        found = method(larger, images, y[indices[:, k]]).sum(-1)
-        positive = np.maximum(found, 0)
-        row, column = divmod(k, 2)
-        cell = positive[:, row * height :, column * width :][:, :height, :width]
-        total = positive.sum((1, 2))
-        inside = cell.sum((1, 2))
-        shares.append(np.where(total > 0, inside / np.where(total > 0, total, 1), 0.25))
-    return np.stack(shares, axis=1)
-
-
 def score_methods(
     net: Model,
     x: Any,
     y: Any,
     methods: Sequence[str] | Mapping[str, Attribution] = tuple(METHODS),
     steps: int = 20,
-    num_grids: int = 125,
+    num_grids: Mapping[int, int] | None = None,
     seed: int = 0,
+    pool: tuple[Any, Any] | None = None,
 ) -> dict[str, Faithfulness]:
     """Score attribution methods on one model and one set of images.
 
     Args:
         net: a DNN, DGN or DLGN, or the twin of a Keras model.
         x, y: raw images and their classes; the class explained is y.
-        methods: names from `METHODS`, or functions by name.
+        methods: names from `METHODS`, or functions by name, such as
+            `attributions.methods_for(net)`.
         steps: steps of the deletion and insertion curves.
-        num_grids: number of 2x2 grids; 0 skips localisation. Networks that cannot
-            take larger images, such as twins of Keras models, also skip it.
+        num_grids: {side: most grids of side x side images}, {2: 125} if None; {}
+            skips localisation. Networks that cannot take larger images, such as
+            twins of Keras models, also skip it.
         seed: seed of the grids.
+        pool: images and classes that grids are drawn from; x and y if None.
 
     Returns:
         {method: Faithfulness}, all on the same images and grids.
@@ -227,9 +158,16 @@ def score_methods(
         else:
             check_choice("methods", name, METHODS)
             chosen[name] = METHODS[name]
-    larger, indices = None, np.zeros((0, 4), int)
-    if num_grids and _takes_larger(net):
-        larger, indices = grid_model(net), grids(y, num_grids, seed)
+    placed: dict[str, dict[int, np.ndarray]] = {name: {} for name in chosen}
+    wanted = {2: 125} if num_grids is None else num_grids
+    if wanted and takes_larger(net):
+        images, classes = (x, y) if pool is None else pool
+        sure = confident(net, images, classes)
+        for side, number in wanted.items():
+            larger, drawn = grid_model(net, side), grids(sure, side, number, seed)
+            for name, method in chosen.items():
+                found = grid_pointing(larger, images, classes, drawn, method)
+                placed[name][side] = found
     rows = {}
     for name, method in chosen.items():
         maps = method(net, x, y)
@@ -237,15 +175,13 @@ def score_methods(
             mode: deletion_curves(net, x, y, maps, steps, mode).mean(1)
             for mode in ("deletion", "insertion")
         }
-        cells = grid_localisation(larger, x, y, indices, method) if larger else None
-        # The four cells of a grid share an image: grids are independent, cells are not.
-        placed = None if cells is None else interval(cells.mean(1))
+        # The cells of a grid share an image: grids are independent, cells are not.
         rows[name] = Faithfulness(
             interval(scores["deletion"]),
             interval(scores["insertion"]),
-            placed,
+            {side: interval(cells.mean(1)) for side, cells in placed[name].items()},
             scores["deletion"],
             scores["insertion"],
-            cells,
+            placed[name],
         )
     return rows
