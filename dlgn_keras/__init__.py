@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         training,
         tuning,
     )
-    from dlgn_keras.estimators import DLGNTreeClassifier
+    from dlgn_keras.estimators import DLGNTreeClassifier, DLGNTreeRegressor
     from dlgn_keras.models import DGN, DLGN, DNN, GatedModel, collapse, disentangle
     from dlgn_keras.presets import from_preset, presets
     from dlgn_keras.training import DLGNClassifier, DLGNRegressor
@@ -38,6 +38,7 @@ __all__ = [
     "DLGNClassifier",
     "DLGNRegressor",
     "DLGNTreeClassifier",
+    "DLGNTreeRegressor",
     "GatedModel",
     "__version__",
     "collapse",
@@ -64,6 +65,7 @@ _HOMES = {
     "DLGNClassifier": "training",
     "DLGNRegressor": "training",
     "DLGNTreeClassifier": "estimators",
+    "DLGNTreeRegressor": "estimators",
     "DNN": "models",
     "GatedModel": "models",
     "collapse": "models",

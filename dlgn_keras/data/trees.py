@@ -25,7 +25,8 @@ class ObliqueTree:
     Args:
         normals: (2^depth - 1, dim) normals of the hyperplanes, float64.
         biases: (2^depth - 1,) offsets, float64.
-        leaf_labels: (2^depth,) class of each leaf, int64.
+        leaf_labels: (2^depth,) class of each leaf, int64; or, if they are floats, the
+            number that each predicts, float64.
 
     Raises:
         ValueError: the shapes do not make a complete tree.
@@ -44,7 +45,8 @@ class ObliqueTree:
     def __post_init__(self) -> None:
         normals = np.array(self.normals, np.float64)
         biases = np.array(self.biases, np.float64)
-        labels = np.array(self.leaf_labels, np.int64)
+        labels = np.array(self.leaf_labels)
+        labels = labels.astype(np.float64 if labels.dtype.kind == "f" else np.int64)
         nodes = labels.size - 1
         complete = labels.ndim == 1 and nodes >= 1 and nodes & (nodes + 1) == 0
         fits = normals.ndim == 2 and len(normals) == nodes and biases.shape == (nodes,)
@@ -113,7 +115,7 @@ class ObliqueTree:
         return self._walk(x)[:, -1] - len(self.normals)
 
     def predict(self, x: Any) -> np.ndarray:
-        """Return the label of each point, (n,) int64."""
+        """Return the label of each point, (n,) int64 or float64, as `leaf_labels`."""
         return self.leaf_labels[self.leaf(x)]
 
     def _walk(self, x: Any) -> np.ndarray:
@@ -197,14 +199,45 @@ class ObliqueTree:
             >>> tree.counts([[-1.0], [2.0], [3.0]], [0, 1, 1], 2).tolist()
             [[1.0, 2.0], [1.0, 0.0], [0.0, 2.0]]
         """
+        member = np.asarray(y)[:, None] == np.arange(num_classes)
+        return self.sums(x, member if weights is None else member * weights[:, None])
+
+    def sums(self, x: Any, amounts: np.ndarray) -> np.ndarray:
+        """Return the sums of amounts over the points that meet each node, and leaf.
+
+        Args:
+            x: (n, dim) points. amounts: (n, k) numbers, k for each point.
+
+        Returns:
+            (2^(depth + 1) - 1, k) float64: nodes, then leaves.
+
+        Example:
+            >>> import numpy as np
+            >>> from dlgn_keras.data import ObliqueTree
+            >>> tree = ObliqueTree([[1.0]], [0.0], [0, 1])
+            >>> tree.sums([[-1.0], [2.0], [3.0]], np.array([[1], [5], [7]])).tolist()
+            [[13.0], [1.0], [12.0]]
+        """
         nodes = len(self.normals)
-        found = np.zeros((2 * nodes + 1, num_classes))
-        code = self.leaf(x) * num_classes + np.asarray(y)
-        size = found[nodes:].size
-        found[nodes:] = np.bincount(code, weights, size).reshape(-1, num_classes)
+        found = np.zeros((2 * nodes + 1, amounts.shape[1]))
+        leaf = self.leaf(x)
+        for k, column in enumerate(amounts.T):
+            found[nodes:, k] = np.bincount(leaf, column, nodes + 1)
         for node in reversed(range(nodes)):
             found[node] = found[2 * node + 1] + found[2 * node + 2]
         return found
+
+    def cut(self, depth: int, values: np.ndarray) -> "ObliqueTree":
+        """Return the tree's first questions, with new leaves.
+
+        Args:
+            depth: of the result, at most this tree's.
+            values: (2^(depth + 1) - 1,) at least, labels of nodes and leaves; those
+                of the result's leaves are taken.
+        """
+        nodes = 2**depth - 1
+        leaves = values[nodes : 2 * nodes + 1]
+        return ObliqueTree(self.normals[:nodes], self.biases[:nodes], leaves)
 
     def to_text(
         self,
@@ -221,7 +254,8 @@ class ObliqueTree:
             terms: number of features to write per node: those with the largest weights
                 in the normal, scaled to length 1; None writes all.
             class_names: a name for each class number; default the numbers.
-            decimals: digits after the point.
+            decimals: digits after the point; numbers at leaves have two digits more,
+                before and after it.
 
         Raises:
             ValueError: not `dim` names.
@@ -238,8 +272,7 @@ class ObliqueTree:
         def lines(node: int) -> list[str]:
             node = self.skip(node)
             if node >= len(self.normals):
-                label = self.leaf_labels[node - len(self.normals)]
-                return [f"class {label if class_names is None else class_names[label]}"]
+                return [self.answer(node, class_names, decimals)]
             below = [f"{self.question(node, names, terms, decimals)} > 0"]
             for child, start, indent in (
                 (2 * node + 1, "|-- no: ", "|   "),
@@ -269,6 +302,19 @@ class ObliqueTree:
         while node < len(asks) and not asks[node]:
             node = 2 * node + 1
         return node
+
+    def answer(
+        self, leaf: int, class_names: Sequence[Any] | None = None, decimals: int = 2
+    ) -> str:
+        """Return "class" and its name, or "value" and its digits, of a leaf.
+
+        Args:
+            leaf: its number; leaves follow the nodes.
+        """
+        label = self.leaf_labels[leaf - len(self.normals)]
+        if self.leaf_labels.dtype.kind == "f":
+            return f"value {label:.{decimals + 2}g}"
+        return f"class {label if class_names is None else class_names[label]}"
 
     def question(
         self,

@@ -6,7 +6,10 @@ from dlgn_keras.tools import lazy
 
 if TYPE_CHECKING:
     from dlgn_keras.estimators.tree import DLGNTreeClassifier
+    from dlgn_keras.estimators.tree_regressor import DLGNTreeRegressor
 
-__all__ = ["DLGNTreeClassifier"]
+__all__ = ["DLGNTreeClassifier", "DLGNTreeRegressor"]
 
-__getattr__, __dir__ = lazy.attach(__name__, __all__, {"DLGNTreeClassifier": "tree"})
+_HOMES = {"DLGNTreeClassifier": "tree", "DLGNTreeRegressor": "tree_regressor"}
+
+__getattr__, __dir__ = lazy.attach(__name__, __all__, _HOMES)

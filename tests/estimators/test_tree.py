@@ -1,4 +1,4 @@
-"""DLGNTreeClassifier: scikit-learn's contract, and trees evaluated by hand."""
+"""Trees as estimators: scikit-learn's contract, and trees evaluated by hand."""
 
 import itertools
 import pickle
@@ -9,15 +9,24 @@ import pytest
 import sklearn_contract
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import estimator_checks
 
 import dlgn_keras as dk
 from dlgn_keras.data import ObliqueTree
-from dlgn_keras.estimators.tree import importances, shares_of
+from dlgn_keras.estimators.base import importances
+from dlgn_keras.estimators.tree import gini, shares_of
 
 NETWORK = dk.DLGNClassifier(1, 8, beta=10.0, epochs=25, batch_size=50)
 TINY = dk.DLGNTreeClassifier(2, estimator=NETWORK, random_state=0)
+NUMBERS = dk.DLGNTreeRegressor(
+    2,
+    estimator=dk.DLGNRegressor(
+        1, 8, value_input="ones", beta=10.0, epochs=25, batch_size=50
+    ),
+    random_state=0,
+)
+BOTH = pytest.mark.parametrize("model", [TINY, NUMBERS], ids=["classes", "numbers"])
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +44,18 @@ def fitted(table):
     return clone(TINY).fit(*table)
 
 
+@BOTH
 @pytest.mark.parametrize("name", sklearn_contract.QUICK)
-def test_scikit_learn_checks_that_are_quick_pass(name):
-    sklearn_contract.run(name, TINY)
+def test_scikit_learn_checks_that_are_quick_pass(name, model):
+    sklearn_contract.run(name, model)
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_every_check_of_scikit_learn_passes():
+@BOTH
+def test_every_check_of_scikit_learn_passes(model):
     outcomes = estimator_checks.check_estimator(
-        TINY,
+        model,
         expected_failed_checks=sklearn_contract.expected_failures(
             "batches and held-out parts"
         ),
@@ -137,7 +148,7 @@ def test_importances_of_an_axis_parallel_tree_are_those_of_scikit_learn(table):
     tree = ObliqueTree(normals, biases, np.zeros(8, int))
     codes = np.unique(y, return_inverse=True)[1]
     counts = tree.counts(x.astype("float32"), codes, 3)
-    found = importances(tree, counts, shares_of(counts))
+    found = importances(tree, gini(counts, shares_of(counts)))
     np.testing.assert_allclose(found, theirs.feature_importances_, atol=1e-9)
     assert found.max() < 1
 
@@ -203,6 +214,7 @@ def test_a_drawing_shows_questions_and_labels(fitted, table):
     ("options", "message"),
     [
         ({"max_depth": 17}, "`max_depth` must be at most 16"),
+        ({"max_depth": 0}, "`max_depth` must be a whole number of at least 1"),
         ({"max_depth": 1.5}, "`max_depth` must be a whole number"),
         ({"n_init": 0}, "`n_init` must be a whole number of at least 1"),
         ({"refine": -1}, "`refine` must be a whole number"),
@@ -241,12 +253,18 @@ def prunings(tree, node):
             yield left | right | {node}
 
 
-def test_pruning_finds_the_best_of_all_subtrees(rng):
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_pruning_finds_the_best_of_all_subtrees(rng, kind):
+    def best(values):
+        return np.bincount(values).argmax() if kind == "classes" else values.mean()
+
     for _ in range(8):
-        tree = ObliqueTree(rng.normal(size=(7, 3)), rng.normal(size=7), np.zeros(8))
+        tree = ObliqueTree(rng.normal(size=(7, 3)), rng.normal(size=7), np.arange(8))
         x, x_new = rng.normal(size=(2, 90, 3))
         y, y_new = rng.integers(0, 3, (2, 90))
-        best = dk.interpret.prune_tree(tree, x, y, x_new, y_new)
+        if kind == "numbers":
+            y, y_new = y + rng.normal(size=90), y_new + 0.5
+        best_tree = dk.interpret.prune_tree(tree, x, y, x_new, y_new)
         scores = []
         for kept in set(prunings(tree, 0)):
             ends, ends_new = (
@@ -258,17 +276,73 @@ def test_pruning_finds_the_best_of_all_subtrees(rng):
                 ]
                 for points in (x, x_new)
             )
-            labels = {
-                end: np.bincount(y[np.array(ends) == end]).argmax() for end in set(ends)
-            }
-            hits = sum(
-                labels.get(end, 0) == label
-                for end, label in zip(ends_new, y_new, strict=True)
-            )
-            scores.append((hits, -len(kept)))
-        found = int((best.predict(x_new) == y_new).sum()), -int(best.asks.sum())
-        assert found == max(scores)
-        assert found[0] > min(scores)[0]
+            values = {end: best(y[np.array(ends) == end]) for end in set(ends)}
+            guess = [values.get(end, tree.leaf_labels[end - 7]) for end in ends_new]
+            scores.append((-cost(guess, y_new), -len(kept)))
+        found = -cost(best_tree.predict(x_new), y_new), -int(best_tree.asks.sum())
+        assert found == pytest.approx(max(scores), abs=1e-9)
+        assert found[0] > min(scores)[0] + 1e-3
+
+
+def cost(guess, y):
+    """Return errors, or squared errors."""
+    if y.dtype.kind == "i":
+        return float(np.sum(guess != y))
+    return float(np.sum((guess - y) ** 2))
+
+
+def test_a_tree_of_numbers_predicts_the_mean_of_each_leaf(rng):
+    z = rng.normal(size=(700, 3))
+    y = np.where(z[:, 0] + z[:, 1] > 0, np.where(z[:, 2] > z[:, 0], 9.0, 4.0), -1.0)
+    x = z * [1.0, 20.0, 0.01] + [0.0, 300.0, 5.0]
+    y += 0.3 * rng.normal(size=len(y))
+    rows, new = slice(500), slice(500, None)
+    weights = rng.uniform(0.5, 2, 500)
+    model = clone(NUMBERS).fit(x[rows], 1000 + y[rows], weights)
+    assert model.score(x[new], 1000 + y[new]) > 0.9
+    leaves = model.apply(x[rows])
+    for leaf in set(leaves):
+        here = leaves == leaf
+        mean = np.average(1000 + y[rows][here], weights=weights[here])
+        np.testing.assert_allclose(model.predict(x[rows][here]), mean)
+    assert model.export_text().count("value") == model.get_n_leaves() == 3
+    assert model.export_text(["a", "b", "c"]).splitlines()[1].startswith("|-- no: ")
+    words = " ".join(t.get_text() for t in model.plot(x).axes[0].texts)
+    assert "700 points" in words
+    assert "value" in words
+    assert "right" not in words
+    assert 0.99 < model.feature_importances_.sum() < 1.01
+    again = pickle.loads(pickle.dumps(model))
+    assert (again.predict(x) == model.predict(x)).all()
+    # Broken twin: upright questions of the same depth are far off.
+    upright = DecisionTreeRegressor(max_depth=2, random_state=0).fit(x[rows], y[rows])
+    assert upright.score(x[new], y[new]) < 0.8
+
+
+@BOTH
+def test_the_depth_is_chosen_on_held_out_rows(rng, model):
+    """Parity of three signs needs three questions on each way."""
+    x = rng.normal(size=(1000, 3))
+    y = (x > 0).sum(axis=1) % 2
+    model = clone(model).set_params(refine=3)
+    chosen, shallow = (
+        clone(model).set_params(max_depth=depth).fit(x, y) for depth in (None, 2)
+    )
+    assert chosen.get_depth() > 2
+    assert chosen.validation_score_ > shallow.validation_score_ + 0.2
+    assert chosen.score(x, y) > shallow.score(x, y) + 0.2
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_refitting_numbers_finds_the_tree_of_classes_again(rng, kind):
+    """With two classes the squared error is the error, so both refits agree."""
+    x, y, tree = dk.data.sample_oblique_tree(1500, dim=3, depth=2, seed=1)
+    bent = ObliqueTree(tree.normals + 0.2, tree.biases, tree.leaf_labels)
+    labels = y if kind == "classes" else 2.0 * y
+    found = dk.interpret.refine_tree(bent, x, labels, 5)
+    assert found.leaf_labels.dtype == (int if kind == "classes" else float)
+    guess = found.predict(x) if kind == "classes" else found.predict(x) > 1
+    assert np.mean(bent.predict(x) == y) < 0.9 < 0.97 < np.mean(guess == y)
 
 
 def test_whole_weights_are_repeated_points(rng):

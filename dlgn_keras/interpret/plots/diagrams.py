@@ -219,13 +219,13 @@ def plot_tree(
     """Draw a tree from its root down, "no" to the left and "yes" to the right.
 
     A node shows its number and question; a leaf shows its class, in the colour of the
-    class. With points, both show the number of points that reach them, and a leaf
-    also shows the share of them that it classifies correctly.
+    class, or its number. With points, both show the number of points that reach them,
+    and a leaf with a class also the share of them that it classifies correctly.
 
     Args:
         tree: the result of `oblique_tree`, or any other tree.
         x: (n, dim) points to send down the tree, if any.
-        y: (n,) their classes, if x is given.
+        y: (n,) their classes, if x is given and leaves hold classes.
         names: (dim,) names of the features; default "x0", "x1", ...
         terms: number of features to write per question, the largest weights first.
         class_names: a name for each class number; default the numbers.
@@ -238,9 +238,10 @@ def plot_tree(
     """
     names = tree.check_names(names)
     places, lines = _layout(tree)
-    met = hits = None
-    if x is not None:
-        met, hits = _counts(tree, x, y)
+    met = None if x is None else _met(tree, x, np.ones(len(x)))
+    hits = None
+    if x is not None and tree.leaf_labels.dtype.kind == "i":
+        hits = _met(tree, x, tree.predict(x) == np.asarray(y))
     levels = max(-h for _, h in places.values()) + 1
     leaves = sum(node >= len(tree.normals) for node in places)
     made, axes = figure(1, 1, (max(5.0, WIDTH * leaves), HEIGHT * levels))
@@ -251,9 +252,9 @@ def plot_tree(
         place.text((a + c) / 2, (b + d) / 2, answer, fontsize=7, color="0.3")
     for node, (across, height) in places.items():
         text, colour = _label(tree, node, names, terms, class_names)
-        if met is not None and hits is not None:
+        if met is not None:
             text += f"\n{met[node]} points"
-            if node >= len(tree.normals) and met[node]:
+            if hits is not None and node >= len(tree.normals) and met[node]:
                 text += f"\n{hits[node] / met[node]:.1%} right"
         box = {"boxstyle": "round", "facecolor": "white", "edgecolor": colour}
         place.text(across, height, text, ha="center", va="center", fontsize=7, bbox=box)
@@ -273,9 +274,9 @@ def _label(
     if node < len(tree.normals):
         question = tree.question(node, names, terms).replace(" + ...", "\n+ ...", 1)
         return f"{node}: {question} > 0", "black"
-    label = int(tree.leaf_labels[node - len(tree.normals)])
-    name = label if class_names is None else class_names[label]
-    return f"class {name}", COLOURS[label % len(COLOURS)]
+    label = tree.leaf_labels[node - len(tree.normals)]
+    colour = COLOURS[label % len(COLOURS)] if label.dtype.kind == "i" else "black"
+    return tree.answer(node, class_names), colour
 
 
 def _layout(
@@ -305,12 +306,6 @@ def _layout(
     return places, lines
 
 
-def _counts(tree: ObliqueTree, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of points, and of correct ones, at each node and leaf."""
-    ways = tree.decision_path(x)
-    ends = tree.leaf(x) + len(tree.normals)
-    ways = np.concatenate([ways, ends[:, None]], axis=1)
-    size = len(tree.normals) + len(tree.leaf_labels)
-    met = np.bincount(ways.ravel(), minlength=size)
-    right = tree.predict(x) == np.asarray(y)
-    return met, np.bincount(ends[right], minlength=size)
+def _met(tree: ObliqueTree, x: Any, counted: np.ndarray) -> np.ndarray:
+    """Return the number of counted points at each node and leaf."""
+    return tree.sums(x, counted[:, None])[:, 0].astype(int)

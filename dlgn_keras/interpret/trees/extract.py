@@ -11,7 +11,8 @@ import numpy as np
 from dlgn_keras.data import ObliqueTree
 from dlgn_keras.interpret.hyperplanes import Hyperplanes, distances, hyperplanes
 from dlgn_keras.interpret.nodes import check_model
-from dlgn_keras.interpret.trees.refine import check_weights, majorities, refine_tree
+from dlgn_keras.interpret.trees.leaves import best, check_weights, node_values
+from dlgn_keras.interpret.trees.refine import refine_tree
 from dlgn_keras.models import GatedModel
 from dlgn_keras.tools.messages import check_choice, check_count
 
@@ -68,7 +69,8 @@ def oblique_tree(
     Args:
         net: a DLGN of dense layers, trained on these points.
         x: (n, *input_shape) raw inputs.
-        y: (n,) class numbers.
+        y: (n,) class numbers; floats, if the net has one output (loss "mse"): leaves
+            then hold means.
         depth: largest number of questions from the root to a leaf, 1 to 16.
         train: (x, y) -> a DLGN trained on them, for the nodes below the root, such as
             `dk.training.node_trainer(net)`; None trains nothing: every node takes a
@@ -139,9 +141,10 @@ def oblique_tree(
     )
     planes = np.zeros((2**depth - 1, z.shape[1] + 1))
     _grow(growing, planes, 0, np.arange(len(y)), root)
-    labels = np.full(2**depth, int(np.bincount(y, weights).argmax()))
-    tree = ObliqueTree(planes[:, :-1], planes[:, -1], labels)
-    tree = ObliqueTree(tree.normals, tree.biases, majorities(tree, z, y, weights))
+    normals, biases = planes[:, :-1], planes[:, -1]
+    tree = ObliqueTree(normals, biases, np.full(2**depth, best(y, weights)))
+    values = node_values(tree, z, y, weights)[len(planes) :]
+    tree = ObliqueTree(normals, biases, values)
     if refine:
         tree = refine_tree(tree, z, y, refine, sample_weight=weights)
     return _on_raw_inputs(tree, net)
@@ -155,14 +158,23 @@ def _points(net: GatedModel, x: Any, y: Any) -> tuple[np.ndarray, ...]:
             f"`x` must have shape (n, {', '.join(map(str, net.input_shape[1:]))}). "
             f"Received: x of shape {x.shape}."
         )
-    whole = y.dtype.kind in "iub" and y.shape == (len(x),) and len(y)
-    if not whole or y.min() < 0 or y.max() >= net.num_classes:
+    whole = y.dtype.kind in "iub"
+    fits = y.shape == (len(x),) and len(y) and (whole or y.dtype.kind == "f")
+    if whole and fits:
+        fits = y.min() >= 0 and y.max() < net.num_classes
+    elif fits:
+        fits = net.num_classes == 1 and np.isfinite(y).all()
+    if not fits:
+        allowed = f"class numbers, 0 to {net.num_classes - 1}"
+        if net.num_classes == 1:
+            allowed = "finite floats"
         raise ValueError(
-            f"`y` must hold {len(x)} class numbers, 0 to {net.num_classes - 1}, one a "
+            f"`y` must hold {len(x)} {allowed}, one a "
             f"point. Received: y of shape {y.shape} and type {y.dtype}."
         )
     z = x if net.preprocessing is None else net.preprocessing.apply(x)
-    return x, z.reshape(len(z), -1), y.astype(np.int64)
+    y = y.astype(np.int64 if whole else np.float64)
+    return x, z.reshape(len(z), -1), y
 
 
 def _grow(
@@ -321,15 +333,15 @@ def affine_fits(
 ) -> np.ndarray:
     """Return how well a hyperplane and an affine map on each side explain labels.
 
-    For each candidate (a . x + c = 0) the one-hot labels are fitted by least squares
-    with one affine map on either side; the score is the explained share of their
-    sum of squares about the mean, 0 to 1. Two maps fit a discontinuity better than
-    one, and each side of a tree's root holds a simpler tree, so the root of a
+    For each candidate (a . x + c = 0) the one-hot labels, or numbers, are fitted by
+    least squares with one affine map on either side; the score is the explained share
+    of their sum of squares about the mean, 0 to 1. Two maps fit a discontinuity better
+    than one, and each side of a tree's root holds a simpler tree, so the root of a
     (sub)tree scores above the nodes below it.
 
     Args:
         x: (n, dim) points of the node.
-        y: (n,) class numbers, of at least two classes.
+        y: (n,) class numbers, of at least two classes, or floats.
         planes: (candidates, dim + 1), normal and offset of each.
         weights: (n,) weights of the points, above 0; None is 1 for all.
 
@@ -338,7 +350,11 @@ def affine_fits(
     """
     ones = np.ones((len(x), 1), np.float32)
     points = np.concatenate([x.astype(np.float32), ones], axis=1)
-    targets = (y[:, None] == np.unique(y)).astype(np.float32)
+    if y.dtype.kind == "f":
+        targets = (y[:, None] - y.mean()) / (y.std() or 1)
+    else:
+        targets = y[:, None] == np.unique(y)
+    targets = targets.astype(np.float32)
     targets -= np.average(targets, axis=0, weights=weights)
     if weights is not None:  # a factor above 0 leaves a point on its side
         root = np.sqrt(weights, dtype=np.float32)[:, None]

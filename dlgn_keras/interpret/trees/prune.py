@@ -5,7 +5,11 @@ from typing import Any
 import numpy as np
 
 from dlgn_keras.data import ObliqueTree
-from dlgn_keras.interpret.trees.refine import check_weights
+from dlgn_keras.interpret.trees.leaves import (
+    check_weights,
+    node_losses,
+    node_values,
+)
 
 
 def prune_tree(
@@ -20,11 +24,13 @@ def prune_tree(
     """Return the smallest subtree with the fewest errors on validation points.
 
     Reduced-error pruning: from the leaves up, a node becomes a leaf, with the most
-    common label of its points, where that costs no validation error.
+    common label of its points (of numbers their mean), where that costs no validation
+    error (squared error).
 
     Args:
-        tree: the tree. x, y: (n, dim) points and (n,) class numbers it was fitted to.
-        x_validation, y_validation: other points and their class numbers.
+        tree: the tree. x, y: (n, dim) points it was fitted to and their (n,) class
+            numbers, or floats.
+        x_validation, y_validation: other points and their class numbers, or floats.
         sample_weight, validation_weight: (n,) weights above 0; None is 1 for all.
 
     Returns:
@@ -43,31 +49,26 @@ def prune_tree(
     Reference: J. R. Quinlan, "Simplifying decision trees", 1987.
     """
     y, y_validation = np.asarray(y), np.asarray(y_validation)
-    classes = int(max(y.max(), y_validation.max())) + 1
-    own = tree.counts(x, y, classes, check_weights(sample_weight, len(y)))
+    values = node_values(tree, x, y, check_weights(sample_weight, len(y)))
     weights = check_weights(validation_weight, len(y_validation))
-    seen = tree.counts(x_validation, y_validation, classes, weights)
+    errors = node_losses(tree, values, x_validation, y_validation, weights)
     nodes = len(tree.normals)
-    labels = own.argmax(axis=1)
-    labels[nodes:] = np.where(own[nodes:].any(axis=1), labels[nodes:], tree.leaf_labels)
-    errors = seen.sum(axis=1) - seen[np.arange(len(seen)), labels]
     asks, kept = tree.asks, tree.asks.copy()
+    least = 1e-9 * errors[0]  # what rounding may make of no difference
     for node in reversed(range(nodes)):
         left, right = errors[2 * node + 1 : 2 * node + 3]
         split = left + right if asks[node] else left
-        kept[node] &= split < errors[node] - 1e-9 * weights.sum()
+        kept[node] &= split < errors[node] - least
         if kept[node] or not asks[node]:
             errors[node] = split
-    gone = np.zeros(len(seen), bool)  # below a node that became a leaf
+    gone = np.zeros(len(values), bool)  # below a node that became a leaf
     for node in range(nodes):
         if gone[node] or kept[node] < asks[node]:
             below = slice(2 * node + 1, 2 * node + 3)
-            gone[below], labels[below] = True, labels[node]
+            gone[below], values[below] = True, values[node]
     kept &= ~gone[:nodes]
     depth = max(1, int(np.flatnonzero(kept).max(initial=0) + 1).bit_length())
-    first = 2**depth - 1
-    return ObliqueTree(
-        np.where(kept[:first, None], tree.normals[:first], 0),
-        np.where(kept[:first], tree.biases[:first], 0),
-        labels[first : 2 * first + 1],
+    normals = np.where(kept[:, None], tree.normals, 0)
+    return ObliqueTree(normals, np.where(kept, tree.biases, 0), values[nodes:]).cut(
+        depth, values
     )

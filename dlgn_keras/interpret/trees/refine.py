@@ -7,6 +7,12 @@ import numpy as np
 
 from dlgn_keras.data import ObliqueTree
 from dlgn_keras.data.trees import descend
+from dlgn_keras.interpret.trees.leaves import (
+    best,
+    check_weights,
+    losses,
+    node_values,
+)
 from dlgn_keras.tools.messages import check_count
 
 FEWEST = 10  # points that a node needs to be refitted
@@ -30,9 +36,12 @@ def refine_tree(
     and stop early when nothing changes; then every leaf takes the most common label
     of its points.
 
+    If `y` holds floats, leaves hold means: each point counts by the difference of its
+    squared errors in the two subtrees.
+
     Args:
         tree: the initial tree, such as the result of `oblique_tree`.
-        x: (n, dim) points. y: (n,) class numbers.
+        x: (n, dim) points. y: (n,) class numbers, or floats.
         sweeps: largest number of passes over the nodes, at least 1.
         strength: scikit-learn's `C` of the logistic regression on features divided
             by their common standard deviation; larger values regularise less.
@@ -69,7 +78,8 @@ def refine_tree(
     scale = float(x.std()) or 1.0
     planes = np.concatenate([tree.normals, tree.biases[:, None] / scale], axis=1)
     points = np.concatenate([x / scale, np.ones((len(x), 1))], axis=1)
-    labels = majorities(tree, x, y, weights)
+    first = len(planes)
+    labels = node_values(tree, x, y, weights)[first:]
     for _ in range(sweeps):
         if not _sweep(planes, labels, points, y, weights, strength):
             break
@@ -79,26 +89,8 @@ def refine_tree(
     found = ObliqueTree(
         found.normals / lengths[:, None], found.biases / lengths, labels
     )
-    return ObliqueTree(found.normals, found.biases, majorities(found, x, y, weights))
-
-
-def check_weights(weights: Any, number: int) -> np.ndarray:
-    """Return one finite weight above 0 for each point; None is 1 for all."""
-    found = np.ones(number) if weights is None else np.asarray(weights, np.float64)
-    if found.shape != (number,) or not (np.isfinite(found) & (found > 0)).all():
-        raise ValueError(
-            f"`sample_weight` must be {number} finite numbers above 0, one a point. "
-            f"Received: sample_weight of shape {found.shape}."
-        )
-    return found
-
-
-def majorities(
-    tree: ObliqueTree, x: np.ndarray, y: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Return each leaf's most common label; a leaf without points keeps its own."""
-    counts = tree.counts(x, y, int(y.max()) + 1, weights)[len(tree.normals) :]
-    return np.where(counts.any(axis=1), counts.argmax(axis=1), tree.leaf_labels)
+    values = node_values(found, x, y, weights)
+    return ObliqueTree(found.normals, found.biases, values[first:])
 
 
 def _sweep(
@@ -119,25 +111,27 @@ def _sweep(
             continue
         ends = [descend(right[here], child)[:, -1] for child in _children(node)]
         sides = [labels[end - len(planes)] for end in ends]
-        if 2 * node + 1 >= len(planes):
-            totals = np.bincount(y[here], weights[here])
-            sides = [np.full(len(here), k) for k in _two(totals, labels, node)]
-        hits = [side == y[here] for side in sides]
-        counts = hits[0] != hits[1]
-        goal = hits[1][counts]
-        if counts.sum() < FEWEST or goal.all() or not goal.any():
+        lowest = 2 * node + 1 >= len(planes)
+        if lowest:
+            sides = _two(y[here], weights[here], right[here, node], labels, node)
+        gain = losses(sides[0], y[here]) - losses(sides[1], y[here])
+        counts = gain != 0
+        gain, taken = gain[counts], points[here[counts]]
+        goal = gain > 0  # the right side is better
+        if len(goal) < FEWEST or goal.all() or not goal.any():
             continue
-        taken, weight = points[here[counts]], weights[here[counts]]
+        weight = weights[here[counts]] * np.abs(gain) / np.abs(gain).mean()
         plane = _logistic(taken, goal, weight, strength)
         now, then = (weight @ ((taken @ p > 0) == goal) for p in (planes[node], plane))
         if then < now:
             continue
         changed |= bool(then > now)
         planes[node] = plane
-        if 2 * node + 1 >= len(planes):
-            for child, side in zip(_children(node), sides, strict=True):
-                labels[child - len(planes)] = side[0]
         right[:, node] = points @ plane > 0
+        if lowest:
+            pair = _two(y[here], weights[here], right[here, node], labels, node)
+            for child, value in zip(_children(node), pair, strict=True):
+                labels[child - len(planes)] = value
     return changed
 
 
@@ -145,12 +139,27 @@ def _children(node: int) -> tuple[int, int]:
     return 2 * node + 1, 2 * node + 2
 
 
-def _two(totals: np.ndarray, labels: np.ndarray, node: int) -> tuple[int, int]:
-    """Return the two labels of largest total for the two leaves below a node.
+def _two(
+    y: np.ndarray,
+    weights: np.ndarray,
+    yes: np.ndarray,
+    labels: np.ndarray,
+    node: int,
+) -> tuple[Any, Any]:
+    """Return what the two leaves below a node predict.
 
-    A label that a leaf already has stays on its side.
+    Of classes, the two of largest total; one that a leaf already has stays on its side.
+    Of numbers, the mean on each side.
+
+    Args:
+        y, weights, yes: the node's points, and whether each goes right.
     """
-    left, right = (int(labels[c - len(labels) + 1]) for c in _children(node))
+    left, right = (labels[c - len(labels) + 1] for c in _children(node))
+    if y.dtype.kind == "f":
+        if yes.any():
+            right = best(y[yes], weights[yes])
+        return left if yes.all() else best(y[~yes], weights[~yes]), right
+    totals = np.bincount(y, weights)
     common = [int(k) for k in np.argsort(-totals, kind="stable")[:2] if totals[k]]
     if len(common) < 2 or {left, right} == set(common):
         return left, right
