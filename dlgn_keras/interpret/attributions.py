@@ -13,6 +13,7 @@ import numpy as np
 
 from dlgn_keras.autodiff import vector_jacobian
 from dlgn_keras.interpret import grad_cam as cam
+from dlgn_keras.interpret.channels import channel_axis
 from dlgn_keras.interpret.contributions import Model, explain
 from dlgn_keras.interpret.sites import INPUT
 
@@ -61,8 +62,11 @@ def contributions(
 
     Those at a site are spread over the pixels of each place, their sum unchanged.
     """
-    found = explain(net, x, target, at).contributions
-    return found if at == INPUT else spread(found.sum(-1), net.input_shape[1:])
+    found = explain(net, x, target, at)
+    if at == INPUT:
+        return found.contributions
+    maps = found.contributions.sum(found.channels[1] % 3 + 1)
+    return spread(maps, net.input_shape[1:], found.channels[0])
 
 
 def grad_cam(net: Model, x: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -72,15 +76,22 @@ def grad_cam(net: Model, x: np.ndarray, target: np.ndarray) -> np.ndarray:
     exact contributions there, up to a factor.
     Reference: Selvaraju et al., arXiv 1610.02391.
     """
-    return spread(cam.grad_cam(net, x, target), net.input_shape[1:])
+    found = cam.grad_cam(net, x, target)
+    return spread(found, net.input_shape[1:], channel_axis(net))
 
 
-def spread(maps: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return (n, height, width) maps as (n, *shape), each sum spread over its place."""
-    rows = [np.arange(n) * k // n for n, k in zip(shape, maps.shape[1:], strict=False)]
+def spread(maps: np.ndarray, shape: tuple[int, ...], axis: int = -1) -> np.ndarray:
+    """Return (n, height, width) maps as (n, *shape), each sum spread over its place.
+
+    axis: of the channels in `shape`.
+    """
+    *places, channels = np.moveaxis(np.empty(shape), axis, -1).shape
+    sides = zip(places, maps.shape[1:], strict=True)
+    rows = [np.arange(n) * k // n for n, k in sides]
     sizes = [np.bincount(row)[row] for row in rows]
     found = maps[(slice(None), *np.ix_(*rows))] / np.multiply.outer(*sizes)
-    return np.repeat(found[..., None] / shape[-1], shape[-1], axis=-1).astype("float32")
+    found = np.expand_dims(found / channels, axis % 3 + 1)
+    return np.broadcast_to(found, (len(maps), *shape)).astype("float32")
 
 
 def gradient(net: Model, x: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -127,11 +138,15 @@ def occlusions(net: Model, x: np.ndarray, targets: np.ndarray, size: int) -> np.
     """Return `occlusion` for several classes an image, (n, k) -> (n, k, ...)."""
     predict: Any = net.predict
     zero, rows = baseline(net), np.arange(len(x))[:, None]
-    axes = x.shape[1:-1] or x.shape[1:]
+    axes, hidden = list(x.shape[1:]), ()
+    if len(axes) > 1:
+        axis = channel_axis(net) % len(axes)
+        del axes[axis]
+        hidden = (slice(None),) * (axis == 0)
     whole = predict(x, verbose=0)[rows, targets]
     found = np.zeros((*targets.shape, *x.shape[1:]), "float32")
     for start in np.ndindex(*(-(-n // size) for n in axes)):
-        place = tuple(slice(k * size, (k + 1) * size) for k in start)
+        place = (*hidden, *(slice(k * size, (k + 1) * size) for k in start))
         covered = x.copy()
         covered[(slice(None), *place)] = zero[place]
         loss = whole - predict(covered, verbose=0)[rows, targets]

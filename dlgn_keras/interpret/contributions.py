@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from dlgn_keras.interpret.bias_maps import bias_maps
+from dlgn_keras.interpret.channels import channel_axis
 from dlgn_keras.interpret.explanation import Explanation, largest, total
 from dlgn_keras.interpret.passes import (
     Model,
@@ -220,6 +221,7 @@ def _explanation(run: Passes, at: str, **found: Any) -> Explanation:
         value_input=net.value_input,
         at=at,
         against=against,
+        channels=(channel_axis(net), channel_axis(net, at)),
         source=_Source(run, logits, at),
         mode=run.mode,
         beta=run.beta,

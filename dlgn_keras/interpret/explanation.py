@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from dlgn_keras.interpret.channels import channels_last
 from dlgn_keras.interpret.sites import INPUT
 
 TINY = float(np.finfo("float32").tiny)
@@ -39,6 +40,8 @@ class Explanation(NamedTuple):
         where all cross it.
     mode, beta: of the gates, where these are not the model's own; else None.
     own_logits: what the model itself answers, as `logits`: the same but with a `mode`.
+    channels: axes of the channels of one example, at the input and in contributions:
+        -1, or 0 in a Keras model with channels first.
     source: where `ladder` and `bias_maps` get more from: the model and the inputs. It
         is left behind when an explanation is pickled.
     """
@@ -52,6 +55,7 @@ class Explanation(NamedTuple):
     at: str = INPUT
     against: np.ndarray | None = None
     skipped: Any = 0.0
+    channels: tuple[int, int] = (-1, -1)
     source: Any = None
     mode: str | None = None
     beta: float | None = None
@@ -96,6 +100,10 @@ class Explanation(NamedTuple):
         if self.against is None:
             return label
         return f"{label} less {_name(self.against[i], class_names)}"
+
+    def places(self, i: int) -> np.ndarray:
+        """Return the contributions of example i, channels last."""
+        return channels_last(self.contributions[i], self.channels[1])
 
     def missed(self) -> np.ndarray:
         """Return the absolute residual over the largest logit, (n,); NaN as there."""

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlgn_keras.interpret.attributions import METHODS, Attribution, baseline
+from dlgn_keras.interpret.channels import channel_axis
 from dlgn_keras.interpret.grid_pointing import (
     confident,
     grid_model,
@@ -102,12 +103,11 @@ def deletion_curves(
     check_count("steps", steps)
     x, zero = net.raw_inputs(x).astype("float32"), baseline(net)
     target = np.asarray(target, int)
-    place = x.shape[1:-1] if x.ndim > 2 else x.shape[1:]
-    scores = np.asarray(maps, np.float64).reshape(len(x), *place, -1).sum(-1)
-    order = np.argsort(-scores.reshape(len(x), -1), axis=1, kind="stable")
-    rank = np.argsort(order, axis=1, kind="stable").reshape(len(x), *place)
+    scores = np.asarray(maps, np.float64).reshape(x.shape)
     if x.ndim > 2:
-        rank = rank[..., None]
+        scores = scores.sum(channel_axis(net) % (x.ndim - 1) + 1, keepdims=True)
+    order = np.argsort(-scores.reshape(len(x), -1), axis=1, kind="stable")
+    rank = np.argsort(order, axis=1, kind="stable").reshape(scores.shape)
     curves = []
     for step in range(steps + 1):
         changed = rank < round(step * order.shape[1] / steps)

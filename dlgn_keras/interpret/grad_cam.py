@@ -8,6 +8,7 @@ from keras import ops, tree
 
 from dlgn_keras.autodiff import vjp
 from dlgn_keras.interpret.bias_maps import replay
+from dlgn_keras.interpret.channels import channel_axis
 from dlgn_keras.interpret.passes import Function, Model, Passes, value_inputs
 from dlgn_keras.interpret.sites import rungs
 from dlgn_keras.interpret.targets import one_hot
@@ -41,7 +42,8 @@ def grad_cam(net: Model, x: Any, target: Any, batch_size: int = 32) -> np.ndarra
 def _passes(net: Any, site: str) -> Function:
     network = net.value_network
     name, output = _applied(network, site)
-    front = keras.Model(network.input, output)
+    front, axis = keras.Model(network.input, output), channel_axis(net, site) % 3 + 1
+    axes = tuple(k for k in (1, 2, 3) if k != axis)
 
     def passes(z: Any, target: Any, against: Any) -> Any:
         z, gates = value_inputs(net, z)
@@ -53,8 +55,8 @@ def _passes(net: Any, site: str) -> Function:
 
         logits, pull_back = vjp(logits_of, ops.zeros_like(values))
         slopes = pull_back(one_hot(logits, target, against)[2])
-        weights = ops.mean(slopes, axis=(1, 2), keepdims=True)
-        return ops.relu(ops.sum(values * weights, axis=-1))
+        weights = ops.mean(slopes, axis=axes, keepdims=True)
+        return ops.relu(ops.sum(values * weights, axis=axis))
 
     return passes
 

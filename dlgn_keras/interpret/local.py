@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlgn_keras.autodiff import vector_jacobian
+from dlgn_keras.interpret.channels import channel_axis
 from dlgn_keras.interpret.passes import Model, check_net
 from dlgn_keras.models import KeptModel
 from dlgn_keras.tools.messages import check_choice
@@ -95,7 +96,9 @@ def _units(net: Any, z: np.ndarray | None, site: str, position: Any) -> AffineUn
         lambda: KeptModel(gating.input, gating.output[site]),
     )
     pull: Any = net.view(f"rows_of_{site}", lambda: vector_jacobian(network))
-    *sizes, units = network.output_shape[1:]
+    axis = channel_axis(net, site) % (len(network.output_shape) - 1)
+    sizes = list(network.output_shape[1:])
+    units = sizes.pop(axis)
     place = _check_position(position, tuple(sizes), site)
     z = np.zeros((1, *gating.input_shape[1:])) if z is None else z
     z = z.astype("float32")
@@ -104,8 +107,10 @@ def _units(net: Any, z: np.ndarray | None, site: str, position: Any) -> AffineUn
         channels = np.arange(start, min(start + ROWS_AT_A_TIME, units))
         cotangents = np.zeros((len(channels), *sizes, units), "float32")
         cotangents[(np.arange(len(channels)), *place, channels)] = 1
+        cotangents = np.moveaxis(cotangents, -1, axis + 1)
         repeated = np.broadcast_to(z, (len(channels), *z.shape[1:]))
         q, found = pull(repeated, cotangents, batch_size=ROWS_AT_A_TIME)
+        q = np.moveaxis(q, axis + 1, -1)
         total = (found * z).reshape(len(found), -1).sum(1)
         offsets.append(q[(np.arange(len(channels)), *place, channels)] - total)
         rows.append(found)

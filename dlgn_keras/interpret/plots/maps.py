@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from dlgn_keras.interpret.channels import channels_last
 from dlgn_keras.interpret.explanation import Explanation
 from dlgn_keras.interpret.filters import GateFilters, Spectrum
 from dlgn_keras.interpret.plots.style import (
@@ -55,12 +56,14 @@ def plot_contributions(
             "Received: several inputs."
         )
     x = np.asarray(x)
+    axis = max(e.channels[0] for e in explanations.values())
     made, axes = figure(len(x), 1 + len(explanations), (2.9, 2.7))
     for i, image in enumerate(x):
-        axes[i, 0].imshow(as_picture(image), cmap="gray", vmin=0, vmax=1)
+        shown = as_picture(channels_last(image, axis))
+        axes[i, 0].imshow(shown, cmap="gray", vmin=0, vmax=1)
         bare(axes[i, 0], f"input {i}")
         for column, (name, found) in enumerate(explanations.items(), start=1):
-            signed = as_map(found.contributions[i])
+            signed = as_map(found.places(i))
             label = found.label(i, class_names)
             by_start = found.at == "input" and found.value_input == "ones"
             kind = " (paths by start)" if by_start else ""

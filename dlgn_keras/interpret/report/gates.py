@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from dlgn_keras.interpret.channels import channel_axis, channels_last
 from dlgn_keras.interpret.explanation import Explanation, total
 from dlgn_keras.interpret.filters import GateFilters, spectrum
 from dlgn_keras.interpret.local import AffineUnits, local_filters
@@ -74,13 +75,15 @@ def _filters(
     net: Model, x: np.ndarray, site: str, units: list[Unit]
 ) -> list[np.ndarray]:
     """Return the rows of the units' pre-activations over the input."""
-    source, rows = net.source_site(site), {}
+    source, rows, picked = net.source_site(site), dict[Unit, np.ndarray](), []
+    axis, shown = channel_axis(net, site), channel_axis(net)
     for unit in units:
-        position = unit[:-1]
+        position = unit[1:] if axis == 0 else unit[:-1]
         if position not in rows:
             found: AffineUnits = local_filters(net, x, source, position or None)
             rows[position] = found.rows
-    return [rows[unit[:-1]][unit[-1]] for unit in units]
+        picked.append(channels_last(rows[position][unit[axis]], shown))
+    return picked
 
 
 def _pictures(row: np.ndarray, name: str, alt: str, caption: str) -> list[dict]:

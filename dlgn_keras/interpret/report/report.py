@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dlgn_keras.interpret.channels import channel_axis, channels_last
 from dlgn_keras.interpret.contributions import TOLERANCE, explain
 from dlgn_keras.interpret.explanation import Explanation
 from dlgn_keras.interpret.passes import Model, check_net
@@ -132,13 +133,15 @@ def report(
                 "answers": _answers(i, answers, shares, names),
                 "sums": _sums(i, answers, names, data),
                 "input": drawing.still(
-                    drawing.picture(x[i]), f"input {i} as the model sees it", "input"
+                    drawing.picture(channels_last(x[i], found.channels[0])),
+                    f"input {i} as the model sees it",
+                    "input",
                 ),
                 "maps": _maps(i, answers, names, data),
                 "paths": top and _paths(top, names),
                 "gates": _gates(net, x[i], found),
                 "ladders": _ladders(i, ladders, names),
-                "bias": _bias(i, starts, data),
+                "bias": _bias(i, net, starts, data),
                 "cards": gate_cards(net, x[i], i, own),
             }
         )
@@ -264,7 +267,7 @@ def _maps(i: int, answers: dict, names: list[str], data: dict) -> list[dict]:
     """Return the contribution maps; the page shows their values on hover."""
     maps = []
     for label, found in answers.items():
-        signed = as_map(found.contributions[i])
+        signed = as_map(found.places(i))
         key = f"{i}/{label}"
         data["maps"][key] = [
             [None if v != v else float(f"{v:.6g}") for v in row] for row in signed
@@ -275,7 +278,7 @@ def _maps(i: int, answers: dict, names: list[str], data: dict) -> list[dict]:
 
 def _map(i: int, label: str, found: Explanation, names: list[str]) -> dict[str, str]:
     """Return one signed map with its caption."""
-    signed = as_map(found.contributions[i])
+    signed = as_map(found.places(i))
     bound = float(np.nanmax(np.abs(signed)))
     row, column = np.unravel_index(np.nanargmax(np.abs(signed)), signed.shape)
     what = found.label(i, names)
@@ -304,14 +307,15 @@ def _ladders(i: int, ladders: dict, names: list[str]) -> list[list[dict[str, str
     return rows
 
 
-def _bias(i: int, starts: dict, data: dict) -> dict[str, Any]:
+def _bias(i: int, net: Model, starts: dict, data: dict) -> dict[str, Any]:
     """Return the maps of what the shifts of the layers add, the largest ones."""
     sums = {k: float(v[i].sum(dtype="float64")) for k, v in starts.items()}
     data["numbers"][f"{i}/bias"] = sums
     figures = []
     for name in sorted(sums, key=lambda k: -abs(sums[k]))[:MOST_LAYERS]:
         alt = f"What the shifts of {name} add, by the place where they do."
-        source = drawing.signed_map(as_map(starts[name][i]))
+        values = channels_last(starts[name][i], channel_axis(net, name))
+        source = drawing.signed_map(as_map(values))
         figures.append(drawing.still(source, alt, f"{name}: {sums[name]:+.3g}"))
     return {"total": sum(sums.values()), "layers": len(sums), "figures": figures}
 
@@ -340,7 +344,8 @@ def _gates(net: Model, x: np.ndarray, found: Explanation) -> list[dict[str, str]
     for site, shape in net.sites:
         if site not in made or tuple(made[site].shape[1:]) != tuple(shape):
             continue  # what a max pooling selects
-        grid = as_grid(gates[site][0].astype(float))
+        values = channels_last(gates[site][0].astype(float), channel_axis(net, site))
+        grid = as_grid(values)
         shown = grid.mean(-1) if grid.ndim == 3 else grid
         share = float(gates[site].mean())
         alt = f"Gates of {site}: {share:.0%} open on average."
