@@ -12,7 +12,7 @@ from tolerances import assert_close
 
 import dlgn_keras as dk
 from dlgn_keras.models import DisentangledModel
-from dlgn_keras.models.foreign import reader
+from dlgn_keras.models.foreign import checking, reader
 
 
 class Overriding(keras.Model):
@@ -54,6 +54,27 @@ def test_a_twin_that_differs_in_one_weight_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="outputs differ from its own by"):
         dk.disentangle(model)
     assert dk.disentangle(model, copy_weights=False).output_shape == (None, 3)
+
+
+@pytest.mark.once
+def test_outputs_may_differ_by_what_the_model_itself_rounds(rng):
+    twin = dk.disentangle(small())
+    x = ops.convert_to_tensor(rng.normal(size=(3, 64)).astype("float32"))
+
+    def check(own, found):
+        checking._check_outputs(own, x, found, twin, "rough")
+
+    def rough(scale):
+        return lambda x: np.sin(scale * np.asarray(ops.convert_to_numpy(x), "float64"))
+
+    near = x * (1 + 1e-7 * rng.normal(size=x.shape).astype("float32"))
+    check(rough(1e5), rough(1e5)(near))
+    with pytest.raises(ValueError, match="outputs differ from its own by"):
+        check(rough(1e5), rough(1e5)(-near))
+    with pytest.raises(ValueError, match="outputs differ from its own by"):
+        check(rough(1e2), rough(1e5)(near))
+    with pytest.raises(ValueError, match="'rough' cannot be checked: another last"):
+        check(rough(1e8), rough(1e8)(near))
 
 
 @pytest.mark.parametrize("family", ["dgn", "dlgn"])
