@@ -4,6 +4,7 @@ from dlgn_keras.data.checks import check_arrays, check_numbers
 from dlgn_keras.data.dataset import Dataset
 from dlgn_keras.data.discs import DiscData, discs
 from dlgn_keras.data.given import given
+from dlgn_keras.data.ground_truth import GroundTruth, with_null_blocks, xai_tris
 from dlgn_keras.data.loading import NAMES, class_names, load
 from dlgn_keras.data.oblique import (
     ObliqueData,
@@ -19,6 +20,7 @@ __all__ = [
     "NAMES",
     "Dataset",
     "DiscData",
+    "GroundTruth",
     "ObliqueData",
     "ObliqueDataset",
     "ObliqueTree",
@@ -32,4 +34,6 @@ __all__ = [
     "load",
     "oblique_dataset",
     "sample_oblique_tree",
+    "with_null_blocks",
+    "xai_tris",
 ]

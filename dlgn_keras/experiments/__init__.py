@@ -43,6 +43,7 @@ class _Registry(Mapping[str, "Experiment"]):
         "hyperplanes",
         "discs",
         "faithfulness",
+        "ground-truth",
         "oblique-trees",
     )
 

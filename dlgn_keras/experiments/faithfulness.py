@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 from dlgn_keras import data
 from dlgn_keras.experiments.experiment import Call, Experiment
 from dlgn_keras.experiments.runs import digest, kept_json
-from dlgn_keras.experiments.tables import STYLES, Table, plain, rows_of
+from dlgn_keras.experiments.tables import Table, intervals
+from dlgn_keras.experiments.verdicts import columns, verdicts
 from dlgn_keras.interpret.attributions import methods_for
-from dlgn_keras.interpret.faithfulness import Faithfulness, Interval, score_methods
+from dlgn_keras.interpret.faithfulness import Faithfulness, score_methods
 from dlgn_keras.presets import find, from_preset
 from dlgn_keras.presets.files import read_metadata, sha256
-from dlgn_keras.tools.files import make_folder, write_atomically
+from dlgn_keras.tools.files import make_folder
 from dlgn_keras.training import environment
 
 # The rows are presets.
@@ -63,7 +64,7 @@ def run(call: Call) -> Table:
         name = f"faithfulness-{row}-{digest([weights, size])}.json"
         path = make_folder(call.runs.out / "runs") / name
         lines += kept_json(path, lambda row=row: score(call, row, size))
-        table = call.make_table(lines, (*NOTES, *verdicts(lines)))
+        table = call.make_table(lines, (*NOTES, *verdicts(lines, list(MEASURES))))
         table.facts["environments"] = [environment()]  # of no training run
         table.write(call.folder)
     call.write(table)
@@ -99,41 +100,6 @@ def line(row: str, method: str, scores: Faithfulness) -> dict[str, Any]:
     return found
 
 
-def columns(name: str, found: Interval | None) -> dict[str, float | None]:
-    """Return the columns of a mean and half its interval."""
-    if found is None:
-        return {name: None, f"{name} ±": None}
-    half = round(found.high - found.mean, 5)
-    return {name: round(found.mean, 5), f"{name} ±": half}
-
-
-def verdicts(lines: list[dict[str, Any]]) -> list[str]:
-    """Return a sentence a row: where exact contributions win, tie and lose."""
-    said = []
-    for row in dict.fromkeys(one["row"] for one in lines):
-        parts = []
-        for measure in MEASURES:
-            sign = -1 if measure == "deletion" else 1
-            known = [o for o in lines if o["row"] == row and o[measure] is not None]
-            sides = [[o for o in known if is_ours(o) is who] for who in (True, False)]
-            if not all(sides):
-                continue
-            ours, other = (max(s, key=lambda o: sign * o[measure]) for s in sides)
-            gap = sign * (ours[measure] - other[measure])
-            clear = abs(gap) > ours[f"{measure} ±"] + other[f"{measure} ±"]
-            word = ("win" if gap > 0 else "lose") if clear else "tie"
-            both = " against ".join(
-                f"{o['method']} {o[measure]:.3f}" for o in (ours, other)
-            )
-            parts.append(f"{measure} {word} ({both})")
-        said.append(f"{row}, best of our exact sums: {'; '.join(parts)}.")
-    return said
-
-
-def is_ours(one: dict[str, Any]) -> bool:
-    return one["method"].startswith("contributions")
-
-
 NOTES = (
     "`deletion`: mean probability of the image's class while the pixels that a method "
     "ranks highest are replaced by the network's zero; `insertion`: while they come to "
@@ -157,40 +123,10 @@ NOTES = (
 
 
 def figure(table: Table, path: Path) -> Path:
-    """Draw each measure with its interval, a line of dots per method."""
-    from matplotlib.figure import Figure
-
+    """Draw each measure with its interval, a panel a measure."""
     shown = [m for m in MEASURES if any(one[m] is not None for one in table.lines)]
-    rows = rows_of(table)
-    methods = sorted({one["method"] for one in table.lines})
-    size = (2.2 + 3.0 * len(shown), 1.6 + 0.5 * len(methods))
-    made = Figure(figsize=size, layout="constrained", dpi=150)
-    panels = made.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-    for axes, measure in zip(panels, shown, strict=True):
-        for k, row in enumerate(rows):
-            colour, marker = STYLES[k % len(STYLES)]
-            lines = [one for one in table.lines if one["row"] == row]
-            lines = [one for one in lines if one[measure] is not None]
-            shift = 0.5 * ((k + 0.5) / len(rows) - 0.5)
-            axes.errorbar(
-                [one[measure] for one in lines],
-                [methods.index(one["method"]) + shift for one in lines],
-                xerr=[one[f"{measure} ±"] for one in lines],
-                label=row if axes is panels[0] else None,
-                color=colour,
-                marker=marker,
-                markersize=5,
-                capsize=2,
-                linestyle="none",
-            )
-        axes.set_xlabel(MEASURES[measure])
-        axes.set_yticks(range(len(methods)), methods)
-        axes.set_ylim(len(methods) - 0.5, -0.5)
-        plain(axes)
-    made.suptitle(table.title, x=0.01, ha="left", fontsize="medium")
-    made.legend(loc="outside lower center", ncols=3, frameon=False)
-    write_atomically(path, lambda part: made.savefig(part, format="png"))
-    return path
+    panels = [(MEASURES[m], m, table.lines) for m in shown]
+    return intervals(table, path, panels, "row")
 
 
 EXPERIMENT = Experiment(

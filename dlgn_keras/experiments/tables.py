@@ -204,6 +204,53 @@ def strip(table: Table, path: Path, marked: Callable[[dict[str, Any]], bool]) ->
     return draw(path, (7.5, 1.6 + 0.5 * len(names)), fill)
 
 
+def intervals(
+    table: Table,
+    path: Path,
+    panels: Sequence[tuple[str, str, list[dict[str, Any]]]],
+    by: str,
+) -> Path:
+    """Draw measures with the halves of their intervals, a line of dots per method.
+
+    Args:
+        table: its title is drawn.
+        path: the file to write.
+        panels: label of the axis, column, lines.
+        by: the column that colours tell apart.
+    """
+    from matplotlib.figure import Figure
+
+    methods = sorted({one["method"] for one in table.lines})
+    names = list(dict.fromkeys(one[by] for one in table.lines))
+    size = (2.2 + 3.0 * len(panels), 1.6 + 0.5 * len(methods))
+    made = Figure(figsize=size, layout="constrained", dpi=120)
+    places = made.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (label, column, lines) in zip(places, panels, strict=True):
+        for k, name in enumerate(names):
+            colour, marker = STYLES[k % len(STYLES)]
+            known = [o for o in lines if o[by] == name and o[column] is not None]
+            shift = 0.5 * ((k + 0.5) / len(names) - 0.5)
+            axes.errorbar(
+                [one[column] for one in known],
+                [methods.index(one["method"]) + shift for one in known],
+                xerr=[one[f"{column} ±"] for one in known],
+                label=name if axes is places[0] else None,
+                color=colour,
+                marker=marker,
+                markersize=5,
+                capsize=2,
+                linestyle="none",
+            )
+        axes.set_xlabel(label)
+        axes.set_yticks(range(len(methods)), methods)
+        axes.set_ylim(len(methods) - 0.5, -0.5)
+        plain(axes)
+    made.suptitle(table.title, x=0.01, ha="left", fontsize="medium")
+    made.legend(loc="outside lower center", ncols=3, frameon=False)
+    write_atomically(path, lambda part: made.savefig(part, format="png"))
+    return path
+
+
 def rows_of(table: Table) -> list[str]:
     """Return the names of the table's rows, each once."""
     return list(dict.fromkeys(line["row"] for line in table.lines))

@@ -142,7 +142,7 @@ def occlusions(net: Model, x: np.ndarray, targets: np.ndarray, size: int) -> np.
     if len(axes) > 1:
         axis = channel_axis(net) % len(axes)
         del axes[axis]
-        hidden = (slice(None),) * (axis == 0)
+        hidden = () if axis else (slice(None),)
     whole = predict(x, verbose=0)[rows, targets]
     found = np.zeros((*targets.shape, *x.shape[1:]), "float32")
     for start in np.ndindex(*(-(-n // size) for n in axes)):

@@ -7,9 +7,12 @@ import pytest
 
 from dlgn_keras import data
 from dlgn_keras.experiments import faithfulness, reproduce
+from dlgn_keras.experiments.verdicts import verdicts
 from dlgn_keras.interpret import attributions
 from dlgn_keras.interpret.faithfulness import deletion_curves
 from dlgn_keras.presets import from_preset
+
+MEASURES = list(faithfulness.MEASURES)
 
 
 def test_the_table_holds_the_means_of_the_curves_and_their_intervals(
@@ -62,11 +65,11 @@ def test_a_verdict_tells_wins_ties_and_losses():
         return {"row": "net", "method": method, **measured, **blank, **halves}
 
     ours, other = line("contributions", 0.1, 0.5), line("occlusion", 0.4, 0.55)
-    (said,) = faithfulness.verdicts([ours, other])
+    (said,) = verdicts([ours, other], MEASURES)
     assert "deletion win (contributions 0.100 against occlusion 0.400)" in said
     assert "insertion tie" in said
     assert "2x2" not in said
-    (said,) = faithfulness.verdicts([line("contributions", 0.9, 0.9), other])
+    (said,) = verdicts([line("contributions", 0.9, 0.9), other], MEASURES)
     assert "deletion lose" in said
     assert "insertion win" in said
 

@@ -56,7 +56,7 @@ def plot_contributions(
             "Received: several inputs."
         )
     x = np.asarray(x)
-    axis = max(e.channels[0] for e in explanations.values())
+    axis = next(iter(explanations.values())).channels[0]
     made, axes = figure(len(x), 1 + len(explanations), (2.9, 2.7))
     for i, image in enumerate(x):
         shown = as_picture(channels_last(image, axis))
