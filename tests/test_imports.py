@@ -72,10 +72,12 @@ ONLY_IN = {
         "autodiff",
     ),
     "torch": (
+        "interpret/by_quantus",
         "training/step",
         "training/devices",
         "autodiff",
     ),
+    "quantus": ("interpret/by_quantus",),
     "psutil": ("kernels", "tools", "training", "tuning"),
     "rich": ("tools", "training", "experiments", "tuning"),
 }

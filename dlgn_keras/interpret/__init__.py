@@ -1,6 +1,7 @@
 """Exact interpretation of networks: contributions, paths, filters, hyperplanes."""
 
 from dlgn_keras.interpret import attributions, faithfulness, plots
+from dlgn_keras.interpret.by_quantus import quantus_scores
 from dlgn_keras.interpret.contributions import explain, gate_contributions
 from dlgn_keras.interpret.explanation import Explanation
 from dlgn_keras.interpret.faithfulness import Faithfulness, Interval
@@ -72,6 +73,7 @@ __all__ = [
     "path_regions",
     "plots",
     "prune_tree",
+    "quantus_scores",
     "refine_tree",
     "report",
     "slice_regions",

@@ -4,7 +4,7 @@ Each measure gives one number per image. Methods are compared on the same images
 a confidence interval.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -149,8 +149,6 @@ def score_methods(
         TypeError: `net` is not a model of this library.
         ValueError: an unknown method, or fewer than two images.
     """
-    net = check_net(net)
-    x, y = np.asarray(x, "float32"), np.asarray(y, int)
     chosen: dict[str, Attribution] = {}
     for name in methods:
         if isinstance(methods, Mapping):
@@ -158,30 +156,46 @@ def score_methods(
         else:
             check_choice("methods", name, METHODS)
             chosen[name] = METHODS[name]
-    placed: dict[str, dict[int, np.ndarray]] = {name: {} for name in chosen}
+    return dict(each_score(net, x, y, chosen, steps, num_grids, seed, pool))
+
+
+def each_score(
+    net: Model,
+    x: Any,
+    y: Any,
+    methods: Mapping[str, Attribution],
+    steps: int = 20,
+    num_grids: Mapping[int, int] | None = None,
+    seed: int = 0,
+    pool: tuple[Any, Any] | None = None,
+) -> Iterator[tuple[str, Faithfulness]]:
+    """Yield what `score_methods` returns, a method at a time."""
+    net = check_net(net)
+    x, y = np.asarray(x, "float32"), np.asarray(y, int)
+    games: dict[int, tuple] = {}
     wanted = {2: 125} if num_grids is None else num_grids
-    if wanted and takes_larger(net):
+    if wanted and methods and takes_larger(net):
         images, classes = (x, y) if pool is None else pool
         sure = confident(net, images, classes)
         for side, number in wanted.items():
-            larger, drawn = grid_model(net, side), grids(sure, side, number, seed)
-            for name, method in chosen.items():
-                found = grid_pointing(larger, images, classes, drawn, method)
-                placed[name][side] = found
-    rows = {}
-    for name, method in chosen.items():
+            drawn = grids(sure, side, number, seed)
+            games[side] = grid_model(net, side), images, classes, drawn
+    for name, method in methods.items():
+        placed = {k: grid_pointing(*game, method) for k, game in games.items()}
         maps = method(net, x, y)
         scores = {
             mode: deletion_curves(net, x, y, maps, steps, mode).mean(1)
             for mode in ("deletion", "insertion")
         }
         # The cells of a grid share an image: grids are independent, cells are not.
-        rows[name] = Faithfulness(
-            interval(scores["deletion"]),
-            interval(scores["insertion"]),
-            {side: interval(cells.mean(1)) for side, cells in placed[name].items()},
-            scores["deletion"],
-            scores["insertion"],
-            placed[name],
+        yield (
+            name,
+            Faithfulness(
+                interval(scores["deletion"]),
+                interval(scores["insertion"]),
+                {side: interval(cells.mean(1)) for side, cells in placed.items()},
+                scores["deletion"],
+                scores["insertion"],
+                placed,
+            ),
         )
-    return rows
