@@ -6,6 +6,7 @@ import json
 import dlgn_keras as dk
 from dlgn_keras.cli.options import add_common_options, add_data_dir
 from dlgn_keras.cli.saved import MODEL_HELP, data_for, data_of, load_model
+from dlgn_keras.data.scores import check_outputs_fit
 from dlgn_keras.tools.numbers import FIGURES, percent
 from dlgn_keras.tools.terminal import print_table
 
@@ -30,12 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     dataset = data_for(net, name, arguments)
     x = getattr(dataset, f"x_{arguments.split}")
     y = getattr(dataset, f"y_{arguments.split}")
-    binary = net.about.get("loss") == "binary" and dataset.num_classes == 2
-    if dataset.num_classes != net.num_classes and not binary:
-        raise ValueError(
-            f"`--data` must have the model's {net.num_classes} classes. "
-            f"Received: {name} with {dataset.num_classes}."
-        )
+    check_outputs_fit(net, dataset)
     if dataset.input_shape != net.input_shape[1:]:
         raise ValueError(
             f"`--data` must have inputs of the model's shape {net.input_shape[1:]}. "

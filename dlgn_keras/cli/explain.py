@@ -159,9 +159,19 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def answer_text(answer: Any) -> str:
-    """Return a class with its logit and probability."""
+    """Return a class with its logit and probability, or an output and its number."""
+    if answer.probability != answer.probability:  # NaN: a number, no class
+        return f"{answer.name} {answer.logit:.4g}"
     share = percent(answer.probability)
     return f"{answer.name} (logit {answer.logit:.2f}, {share} %)"
+
+
+def label_text(dataset: dk.data.Dataset, k: int) -> str:
+    """Return the class of a test example, or its numbers."""
+    label = dataset.y_test[k]
+    if dataset.targets == "numbers":
+        return ", ".join(f"{value:.4g}" for value in np.ravel(label))
+    return dataset.class_names[label]
 
 
 def inputs_of(
@@ -189,10 +199,7 @@ def inputs_of(
                 f"`--index` must be numbers from 0 to {last}. "
                 f"Received: --index {arguments.index}."
             )
-        titles = [
-            f"{arguments.data} {k} ({dataset.class_names[dataset.y_test[k]]})"
-            for k in indices
-        ]
+        titles = [f"{arguments.data} {k} ({label_text(dataset, k)})" for k in indices]
         return titles, dataset.x_test[indices].astype("float32")
     if net.preset is None:
         raise ValueError(

@@ -9,6 +9,7 @@ import dlgn_keras as dk
 from dlgn_keras.cli.options import data_options
 from dlgn_keras.data import NAMES, Dataset
 from dlgn_keras.data.names import TFDS
+from dlgn_keras.data.scores import loss_of, targets_of
 
 if TYPE_CHECKING:
     from dlgn_keras.interpret.contributions import Model
@@ -51,9 +52,7 @@ def data_for(net: "Model", name: str, arguments: argparse.Namespace) -> Dataset:
     shape = net.input_shape[1:]
     sized = name.startswith(TFDS) or Path(name).is_dir()
     size = shape[:2] if sized and name not in NAMES and len(shape) == 3 else None
-    about = getattr(net, "about", {})
-    targets = "numbers" if about.get("loss") == "mse" else "classes"
-    options = {"image_size": size, "targets": targets}
+    options = {"image_size": size, "targets": targets_of(loss_of(net))}
     return dk.data.load(name, **options, **data_options(arguments))
 
 
@@ -70,4 +69,6 @@ def _trained_on(name: str) -> str | None:
         return dk.training.Result.load(name).recipe["data"]
     if _is_saved(name):
         return None
-    return read_metadata(find(name)).get("data", {}).get("name")
+    metadata = read_metadata(find(name))
+    recipe = metadata.get("recipe", {})  # knows the path of an .npz or a folder
+    return recipe.get("data") or metadata.get("data", {}).get("name")

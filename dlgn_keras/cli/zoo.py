@@ -9,8 +9,10 @@ from typing import Any
 
 import dlgn_keras as dk
 from dlgn_keras.cli.options import add_common_options, add_data_dir, data_options
+from dlgn_keras.cli.saved import data_for, data_of
+from dlgn_keras.data.scores import loss_of
 from dlgn_keras.tools.messages import one_line
-from dlgn_keras.tools.numbers import percent
+from dlgn_keras.tools.numbers import FIGURES, percent
 from dlgn_keras.tools.terminal import print_table
 
 EXAMPLE = "dlgn-keras zoo show dlgn_fc_mnist"
@@ -191,8 +193,7 @@ def _push(arguments: argparse.Namespace) -> None:
 def _verify(arguments: argparse.Namespace) -> int:
     import keras
 
-    from dlgn_keras.presets import find, verify
-    from dlgn_keras.presets.files import check_files
+    from dlgn_keras.presets import verify
     from dlgn_keras.presets.find import preset_folders
 
     wanted = arguments.presets or list(preset_folders().values())
@@ -203,10 +204,11 @@ def _verify(arguments: argparse.Namespace) -> int:
         try:
             dataset = None
             if arguments.accuracy:
-                name = check_files(find(preset)).get("data", {}).get("name", "")
-                if name not in sets:
-                    sets[name] = dk.data.load(name, data_dir=arguments.data_dir)
-                dataset = sets[name]
+                net = dk.from_preset(preset)
+                key = (data_of(preset, None), net.input_shape, loss_of(net))
+                if key not in sets:
+                    sets[key] = data_for(net, key[0], arguments)
+                dataset = sets[key]
             row = {**verify(preset, dataset)._asdict(), "problem": None}
         except (ValueError, FileNotFoundError) as error:
             row = {"name": str(preset), "problem": one_line(error)}
@@ -227,5 +229,6 @@ def _verified(row: dict) -> str:
     if row["problem"]:
         return f"{row['name']}: {row['problem']}"
     accuracy = row["accuracy"]
-    measured = "" if accuracy is None else f", test accuracy {percent(accuracy)} %"
+    what = FIGURES[row["score"]]
+    measured = "" if accuracy is None else f", test {what} {percent(accuracy)} %"
     return f"{row['name']}: golden logits within {row['golden_error']:.1e}{measured}"

@@ -11,6 +11,7 @@ import numpy as np
 from dlgn_keras import gates as gate_functions
 from dlgn_keras.data.likeness import cautions
 from dlgn_keras.data.preprocessing import Preprocessing
+from dlgn_keras.data.scores import loss_of
 from dlgn_keras.layers import Gated
 from dlgn_keras.models.builder import Network, gate_layer, value_model
 from dlgn_keras.models.export import Exported
@@ -19,7 +20,7 @@ from dlgn_keras.models.kept import Functional
 from dlgn_keras.presets import from_preset, save_to_preset
 from dlgn_keras.skeletons import Skeleton, walk
 from dlgn_keras.tools.messages import check_choice, check_count
-from dlgn_keras.tools.numbers import softmax
+from dlgn_keras.tools.numbers import sigmoid, softmax
 
 
 class Site(NamedTuple):
@@ -206,7 +207,8 @@ class BaseModel(Exported):
 
         Args:
             logits: array (n, classes), as `predict` returns it.
-            top: how many classes per example.
+            top: how many classes per example. Of one logit for two classes the second
+                class is the answer, with its probability; of numbers, the largest.
 
         Raises:
             ValueError: another shape, or `top` below 1.
@@ -237,8 +239,15 @@ class BaseModel(Exported):
         ]
 
     def probabilities(self, logits: Any) -> np.ndarray:
-        """Return what a model says of each class, from logits (n, classes)."""
-        return softmax(np.asarray(logits))
+        """Return what a model says of each class, from logits (n, classes).
+
+        The softmax; of a model trained by the loss binary, the sigmoid of its logit;
+        NaN for the loss mse, whose outputs are numbers.
+        """
+        logits, loss = np.asarray(logits), loss_of(self)
+        if loss == "mse":
+            return np.full_like(logits, np.nan, dtype="float64")
+        return sigmoid(logits) if loss == "binary" else softmax(logits)
 
     def cautions(self, x: Any) -> list[str]:
         """Return one line per input: how it is unlike the training data, or "".

@@ -100,14 +100,14 @@ def find(preset: str | os.PathLike[str]) -> Path:
                 f"`preset` must be {FORMS}. Received: preset={text!r}, no such folder."
             )
         return folder
+    recover(Path())
+    if os.path.isfile(Path(text) / METADATA):
+        return Path(text)
     if not NAME.fullmatch(text):
         raise ValueError(
             f"`preset` must be {FORMS}; a name has a-z, 0-9 and _ only. "
             f"Received: preset={text!r}."
         )
-    recover(Path())
-    if os.path.isfile(Path(text) / METADATA):
-        return Path(text)
     known = preset_folders()
     if text in known:
         return known[text]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlgn_keras.data import Dataset
+from dlgn_keras.data.scores import LOSSES, check_outputs_fit, evaluate, loss_of
 from dlgn_keras.presets.files import GOLDEN, LIMITS, check_files
 from dlgn_keras.presets.find import find
 from dlgn_keras.presets.load import from_preset
@@ -38,6 +39,7 @@ class Verification(NamedTuple):
         golden_error: largest deviation from the golden logits, over their scale.
         accuracy: on the test set, a share; None without a data set.
         stated: accuracy of the stored weights by the metadata, or None.
+        score: what both are, "accuracy", or "r2" of the loss mse.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Verification(NamedTuple):
     golden_error: float
     accuracy: float | None
     stated: float | None
+    score: str = "accuracy"
 
 
 def verify(
@@ -82,24 +85,21 @@ def verify(
             f"scale; at most {TOLERANCE:g} is rounding."
         )
     stated = metadata.get("results", {}).get("stored_weights")
-    accuracy = None if dataset is None else _accuracy(net, dataset)
+    accuracy = None if dataset is None else _measured(net, dataset)
     if dataset is not None and accuracy is not None and stated is not None:
         # Two examples of rounding: logits that nearly tie fall either way.
         if abs(accuracy - stated) * len(dataset.y_test) > 2.5:
             raise ValueError(
                 f"{name}: test accuracy is {accuracy:.4f}, its metadata say {stated}."
             )
-    return Verification(name, net.count_params(), error, accuracy, stated)
+    measure = LOSSES[loss_of(net)]
+    return Verification(name, net.count_params(), error, accuracy, stated, measure)
 
 
-def _accuracy(net: Any, dataset: Dataset) -> float:
-    if dataset.num_classes != net.num_classes:
-        raise ValueError(
-            f"`dataset` must have the model's {net.num_classes} classes. "
-            f"Received: {dataset.name} with {dataset.num_classes}."
-        )
-    logits = net.predict(dataset.x_test, batch_size=EVALUATION_BATCH, verbose=0)
-    return float(np.mean(logits.argmax(axis=1) == dataset.y_test))
+def _measured(net: Any, dataset: Dataset) -> float:
+    check_outputs_fit(net, dataset)
+    figures = evaluate(net, dataset.x_test, dataset.y_test, EVALUATION_BATCH)
+    return figures[LOSSES[loss_of(net)]]
 
 
 def examples_for(net: Any, seed: int = 0) -> np.ndarray:

@@ -5,6 +5,7 @@ Recipes import without Keras; every other name is imported on first use.
 
 from typing import TYPE_CHECKING
 
+from dlgn_keras.data.scores import evaluate
 from dlgn_keras.tools import lazy
 from dlgn_keras.training.named import NAMED, named_fields, named_recipe
 from dlgn_keras.training.recipe import Recipe
@@ -12,7 +13,7 @@ from dlgn_keras.training.recipe import Recipe
 if TYPE_CHECKING:
     from dlgn_keras.training.building import build_model, load_trained
     from dlgn_keras.training.classifier import DLGNClassifier
-    from dlgn_keras.training.fitting import evaluate, fit, load_data
+    from dlgn_keras.training.fitting import fit, load_data
     from dlgn_keras.training.many import fit_many
     from dlgn_keras.training.regressor import DLGNRegressor
     from dlgn_keras.training.result import Result, environment
@@ -42,7 +43,6 @@ _HOMES = {
     "Result": "result",
     "build_model": "building",
     "environment": "result",
-    "evaluate": "fitting",
     "fit": "fitting",
     "fit_many": "many",
     "load_data": "fitting",

@@ -132,19 +132,34 @@ def _assign(variables: list, values: list[np.ndarray]) -> None:
 
 
 class Progress(keras.callbacks.Callback):
-    """Show epoch, loss and test accuracy on one line during a run.
+    """Show epoch, examples, loss and test accuracy on one line during a run.
+
+    Where there is no terminal, a line is printed every tenth of the epochs, and once
+    a minute within an epoch that takes longer.
 
     Args:
         label: name of the run.
         epochs: number of epochs of the run.
         history: the rows that `Epochs` fills; `Epochs` must come first.
+        chunks: the batches to train on.
+        score: name of the metric that evaluations record.
     """
 
+    async_safe = True  # Keras need not wait for a chunk to show that it is under way
+
     def __init__(
-        self, label: str, epochs: int, history: list[dict], score: str = "accuracy"
+        self,
+        label: str,
+        epochs: int,
+        history: list[dict],
+        chunks: IndexChunks,
+        score: str = "accuracy",
     ) -> None:
         super().__init__()
         self.score = score
+        self.chunks = chunks
+        self.figures = ""
+        self.said = time.monotonic()
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -155,7 +170,7 @@ class Progress(keras.callbacks.Callback):
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
-            TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("epoch {task.fields[epoch]}/{task.total:.0f}"),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
             console=self.console,
@@ -164,23 +179,48 @@ class Progress(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         done = self.history[-1]["epoch"] if self.history else 0
         self.task = self.bar.add_task(
-            self.label, total=self.epochs, completed=done, figures="compiling"
+            self.label,
+            total=self.epochs,
+            completed=done,
+            epoch=done,
+            figures="compiling",
         )
         if self.console.is_terminal:
             self.bar.start()
 
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Show the examples of the epoch so far; Keras' batch is a chunk."""
+        chunks, number = self.chunks, len(self.chunks.labels)
+        steps = min((batch + 1) * chunks.chunk, chunks.steps)
+        epochs, within = divmod(steps, chunks.epoch_steps)
+        if not within:
+            return
+        done = (self.history[-1]["epoch"] if self.history else 0) + epochs
+        seen = min(within * chunks.batch_size, number)
+        figures = f"{seen:,}/{number:,} examples  {self.figures}".rstrip()
+        share = within / chunks.epoch_steps
+        self.bar.update(
+            self.task, completed=done + share, epoch=done + 1, figures=figures
+        )
+        if time.monotonic() - self.said > 60:
+            self._say(done + 1, figures)
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         row = self.history[-1]
-        figures = f"loss {row['loss']:.4f}  test {row[f'test_{self.score}']:.4f}"
+        self.figures = f"loss {row['loss']:.4f}  test {row[f'test_{self.score}']:.4f}"
         done = row["epoch"]
-        self.bar.update(self.task, completed=done, figures=figures)
+        self.bar.update(self.task, completed=done, epoch=done, figures=self.figures)
         tenth = max(1, self.epochs // 10)
         before = self.history[-2]["epoch"] if len(self.history) > 1 else 0
-        if not self.console.is_terminal and done // tenth > before // tenth:
-            self.console.print(
-                f"{self.label}: epoch {done}/{self.epochs}  {figures}",
-                highlight=False,
-            )
+        if done // tenth > before // tenth:
+            self._say(done, self.figures)
+
+    def _say(self, epoch: int, figures: str) -> None:
+        """Print a line where there is no terminal for the bar."""
+        self.said = time.monotonic()
+        if not self.console.is_terminal:
+            line = f"{self.label}: epoch {epoch}/{self.epochs}  {figures}"
+            self.console.print(line, highlight=False)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         self.stop()

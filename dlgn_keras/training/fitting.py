@@ -13,8 +13,7 @@ import numpy as np
 from dlgn_keras import data as data_sets
 from dlgn_keras.data import Dataset
 from dlgn_keras.data.names import short_name
-from dlgn_keras.data.stored import Unreadable, as_stored, pieces
-from dlgn_keras.models import BaseModel
+from dlgn_keras.data.stored import Unreadable, as_stored
 from dlgn_keras.skeletons import Conv, walk
 from dlgn_keras.tools.files import (
     make_folder,
@@ -23,7 +22,7 @@ from dlgn_keras.tools.files import (
     write_atomically,
     write_text,
 )
-from dlgn_keras.tools.numbers import log_softmax, seeded
+from dlgn_keras.tools.numbers import seeded
 from dlgn_keras.training import checkpoint
 from dlgn_keras.training.batches import (
     LONGEST_CHUNK,
@@ -245,35 +244,6 @@ def _finished(folder: Path, recipe: Recipe, dataset: Dataset | None) -> Result |
     return result
 
 
-def evaluate(
-    net: BaseModel, x: np.ndarray, y: np.ndarray, batch_size: int = 500
-) -> dict[str, float]:
-    """Return accuracy and mean loss of a model on raw inputs.
-
-    The loss is that of the recipe that the model was trained by, cross-entropy if it
-    was by none; of the loss mse, "r2" stands in place of the accuracy.
-    """
-    loss = getattr(net, "about", {}).get("loss", "crossentropy")
-    if loss == "mse":
-        x, y = data_sets.check_numbers(x, y, net.num_classes)
-    else:
-        x, y = data_sets.check_arrays(x, y, max(2, net.num_classes))
-    found = []
-    for inputs, labels in pieces(x, y):
-        outputs = net.predict(inputs, batch_size=batch_size, verbose=0)
-        if loss == "binary":  # the first class' logit is 0
-            outputs = np.concatenate([np.zeros_like(outputs), outputs], axis=1)
-        found.append((outputs, labels))
-    outputs, labels = (np.concatenate(part) for part in zip(*found, strict=True))
-    if loss == "mse":
-        errors = np.square(outputs - labels).mean(axis=0, dtype=float)
-        explained = 1 - errors / np.maximum(labels.var(axis=0, dtype=float), 1e-12)
-        return {"r2": float(explained.mean()), "loss": float(errors.mean())}
-    losses = -log_softmax(outputs)[np.arange(len(labels)), labels]
-    hits = outputs.argmax(axis=1) == labels
-    return {"accuracy": float(hits.mean()), "loss": float(losses.mean())}
-
-
 class Run:
     """A model, its trainer, its batches and its training history."""
 
@@ -398,7 +368,7 @@ class Run:
         if progress:
             skeleton, data = self.recipe.skeleton.name, self.data["name"]
             label = f"{self.recipe.family} {skeleton} {data}"
-            bars.append(Progress(label, epochs, self.history, score))
+            bars.append(Progress(label, epochs, self.history, self.chunks, score))
         if tensorboard is not None:
             own.append(keras.callbacks.TensorBoard(str(tensorboard)))
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dlgn_keras import gates
+from dlgn_keras.data.scores import LOSSES, targets_of
 from dlgn_keras.skeletons import Skeleton, parse
 from dlgn_keras.tools.messages import check_choice, check_count, closest
 
@@ -19,7 +20,6 @@ OPTIMIZERS = ("sgd", "adam", "adamw", "muon")
 SCHEDULES = ("constant", "one_cycle", "cosine", "piecewise")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "auto")
 # Loss -> the figure that goes with it, of which more is better.
-LOSSES = {"crossentropy": "accuracy", "binary": "accuracy", "mse": "r2"}
 AUGMENTATIONS = ("none", "flip", "shift", "shift_flip")
 
 
@@ -251,7 +251,7 @@ class Recipe:
     @property
     def targets(self) -> str:
         """What the data must hold for the loss: "classes" or "numbers"."""
-        return "numbers" if self.loss == "mse" else "classes"
+        return targets_of(self.loss)
 
     def replace(self, **changes: Any) -> "Recipe":
         """Return the recipe with some fields changed."""

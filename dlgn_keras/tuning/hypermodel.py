@@ -11,6 +11,7 @@ import keras
 import keras_tuner
 
 from dlgn_keras.data import Dataset, Preprocessing, given
+from dlgn_keras.data.scores import targets_of
 from dlgn_keras.skeletons import Skeleton
 from dlgn_keras.training import Recipe, build_model, evaluate, fit, load_data
 from dlgn_keras.training.devices import computing_in
@@ -112,8 +113,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
         if data is None:
             name = described.name if described else "digits"
         else:
-            numbers = fields.get("loss") == "mse"
-            kind = "numbers" if numbers else "classes"
+            kind = targets_of(fields.get("loss", "crossentropy"))
             data = data if isinstance(data, str) else given(data, targets=kind)
             name = data.name if isinstance(data, Dataset) else data
         self.base = Recipe(

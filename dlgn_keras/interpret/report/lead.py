@@ -8,14 +8,19 @@ from dlgn_keras.interpret.sites import INPUT
 
 
 def lead(i: int, ladder: dict[str, Explanation], names: list[str]) -> str:
-    """Return one sentence: class, logit, runner-up, gap, and what carries it."""
+    """Return one sentence: class, logit, runner-up, gap, and what carries it.
+
+    Of a single output it is the output, which may be a number or a logit below 0.
+    """
     found = ladder[INPUT]
     logits, target = found.own_logits[i].astype(float), int(found.target[i])
     order = np.argsort(-logits, kind="stable")
     best = int(order[0])
     second = int(order[1]) if len(order) > 1 else best
     said = f"The answer is {names[best]}, with a logit of {logits[best]:.2f}"
-    if second != best:
+    if len(order) == 1:
+        said = f"The output for {names[best]} is {logits[best]:.2f}"
+    else:
         said += f", {logits[best] - logits[second]:.2f} above {names[second]}"
     if target != best or found.against is not None or found.gates:
         gates = f" at {found.gates}" if found.gates else ""

@@ -233,12 +233,16 @@ def _answers(
     heads, rows = ["class"], [[_cell(name)] for name in names]
     for (label, found), share_of in zip(answers.items(), shares, strict=True):
         logits = found.own_logits[i].astype(float)
-        heads += [f"{label} logit", f"{label} probability"]
+        numbers = bool(np.isnan(share_of[i]).all())  # no classes
+        heads += [f"{label} output"] if numbers else [f"{label} logit"]
+        heads += [] if numbers else [f"{label} probability"]
         for row, logit, share in zip(rows, logits, share_of[i], strict=True):
-            row += [_cell(float(logit)), _cell(float(share), f"{share:.2%}")]
+            row.append(_cell(float(logit)))
+            row += [] if numbers else [_cell(float(share), f"{share:.2%}")]
     rows.sort(key=lambda row: -row[1]["value"])
     rows = rows[:MOST_CLASSES]
-    return f"The {len(rows)} largest logits", heads, rows
+    caption = "The answer" if len(rows) == 1 else f"The {len(rows)} largest outputs"
+    return caption, heads, rows
 
 
 def _sums(i: int, answers: dict, names: list[str], data: dict) -> list[dict]:

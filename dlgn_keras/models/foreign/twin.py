@@ -26,6 +26,7 @@ from dlgn_keras.models.foreign.trunk import (
 from dlgn_keras.models.inputs import check_inputs, predict_arrays
 from dlgn_keras.models.kept import Functional
 from dlgn_keras.tools.messages import check_choice
+from dlgn_keras.tools.numbers import sigmoid
 
 
 class _Parts:
@@ -175,7 +176,7 @@ class DisentangledModel(BaseModel):
         The sigmoid of each logit where the original ends in one.
         """
         if self.source_graph.head == "sigmoid":
-            return 0.5 + 0.5 * np.tanh(np.asarray(logits) / 2)
+            return sigmoid(np.asarray(logits))
         return super().probabilities(logits)
 
     @property
