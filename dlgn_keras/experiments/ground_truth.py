@@ -16,6 +16,7 @@ from dlgn_keras.experiments.verdicts import columns, verdicts
 from dlgn_keras.interpret.attributions import (
     Attribution,
     baseline,
+    contributions,
     methods_for,
     occlusion,
 )
@@ -130,12 +131,19 @@ def _inputs(net: Any, x: np.ndarray, target: np.ndarray) -> np.ndarray:
     return x - baseline(net)
 
 
+def _weights(net: Any, x: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return the size of the row of `A(x)`, which contributions multiply by z."""
+    z = x - baseline(net)
+    return np.abs(contributions(net, x, target) / np.where(z == 0, np.inf, z))
+
+
 def _methods(net: Any, task: Task) -> dict[str, Attribution]:
     """Return the methods; absolute gradients are no weights, inputs all equal ones."""
     methods = methods_for(net)
     methods["occlusion"] = partial(occlusion, size=task.occluded)
     if "precision" in task.chance:
-        return {**methods, "the image itself": _inputs}
+        exact = {"contributions / image": _weights}
+        return {**exact, **methods, "the image itself": _inputs}
     del methods["gradient"]
     return methods
 
@@ -259,7 +267,9 @@ NOTES = (
     "that made the labels; 20 features.",
     "Test images that all nets classify rightly, the same for all methods; ± is half "
     "of the 95 % confidence interval over images, of means over seeds. `accuracy`: "
-    "test accuracy in %. `the image itself` is no attribution but x.",
+    "test accuracy in %. `the image itself` is no attribution but x; "
+    "`contributions / image` are the weights of the exact affine map, as the absolute "
+    "gradient is of the network.",
     "`win` and `lose` below: the intervals do not overlap.",
 )
 
