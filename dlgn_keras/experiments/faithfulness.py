@@ -111,7 +111,9 @@ NOTES = (
     "(all `fc` nets here). At small scale 24 and 6 grids of 400 test images, at "
     "paper scale 250 of 10,000; networks see grids of their own.",
     "`contributions at SITE`: exact sums too, of the paths through each gate, spread "
-    "over the pixels of its place. Where global pooling and a linear layer follow the "
+    "over the pixels of its place. `soft contributions`: at soft gates in place of the "
+    "hard ones; they sum to other logits than the network's, and no verdict counts "
+    "them. Where global pooling and a linear layer follow the "
     "last site, Grad-CAM is the positive part of ours there, up to a factor: that tie "
     "is no finding. Integrated gradients take 16 steps; occlusion squares of 4 pixels, "
     "of 8 in grids.",

@@ -4,6 +4,8 @@ from typing import Any
 
 from dlgn_keras.interpret.faithfulness import Interval
 
+OURS, SOFT = "contributions", "soft"  # those at soft gates make other logits
+
 
 def columns(name: str, found: Interval | None) -> dict[str, float | None]:
     """Return the columns of a mean and half its interval."""
@@ -24,7 +26,8 @@ def verdicts(lines: list[dict[str, Any]], measures: list[str]) -> list[str]:
         for measure in measures:
             sign = -1 if measure == "deletion" else 1
             known = [o for o in lines if _name(o) == name and o[measure] is not None]
-            sides = [[o for o in known if is_ours(o) is who] for who in (True, False)]
+            sides = [[o for o in known if o["method"].startswith(OURS)]]
+            sides += [[o for o in known if not o["method"].startswith((OURS, SOFT))]]
             if not all(sides):
                 continue
             ours, other = (max(s, key=lambda o: sign * o[measure]) for s in sides)
@@ -41,7 +44,3 @@ def verdicts(lines: list[dict[str, Any]], measures: list[str]) -> list[str]:
 
 def _name(one: dict[str, Any]) -> str:
     return " ".join(one[key] for key in ("row", "net") if key in one)
-
-
-def is_ours(one: dict[str, Any]) -> bool:
-    return one["method"].startswith("contributions")

@@ -56,13 +56,17 @@ def input_gradients(
 
 
 def contributions(
-    net: Model, x: np.ndarray, target: np.ndarray, at: str = INPUT
+    net: Model,
+    x: np.ndarray,
+    target: np.ndarray,
+    at: str = INPUT,
+    mode: str | None = None,
 ) -> np.ndarray:
     """Return the exact contributions of this library, see `explain`.
 
     Those at a site are spread over the pixels of each place, their sum unchanged.
     """
-    found = explain(net, x, target, at)
+    found = explain(net, x, target, at, mode=mode)
     if at == INPUT:
         return found.contributions
     maps = found.contributions.sum(found.channels[1] % 3 + 1)
@@ -170,12 +174,15 @@ def methods_for(net: Model) -> dict[str, Attribution]:
 
     "contributions at SITE" for every site that is a map and that all paths from the
     input cross, six at most, evenly spaced with the last one among them; "Grad-CAM".
+    For one of hard gates "soft contributions", exact for other logits than its own.
     """
     sites = cam.map_sites(net)
     few = min(len(sites), MOST_SITES)
     picked = np.linspace(len(sites) / max(few, 1) - 1, len(sites) - 1, few)
     at = [sites[int(k + 0.5)] for k in picked]
     ours = {f"contributions at {s}": partial(contributions, at=s) for s in at}
+    if net.switches and net.gate_mode == "hard":
+        ours["soft contributions"] = partial(contributions, mode="soft")
     first, *others = METHODS.items()
     return dict([first, *ours.items(), *others]) | (
         {"Grad-CAM": grad_cam} if at else {}

@@ -224,9 +224,18 @@ def test_a_map_is_spread_over_its_places_and_keeps_its_sum(rng):
     assert_close(
         methods["contributions at conv_1"](net, x, y), found.sum(-1)[..., None]
     )
-    assert list(attributions.methods_for(tiny.build("dnn", "fc"))) == list(
-        attributions.METHODS
-    )
+    flat = attributions.methods_for(tiny.build("dlgn", "fc"))
+    assert list(flat) == list(attributions.METHODS)
+
+
+def test_a_network_of_hard_gates_is_measured_at_soft_ones_too(rng):
+    net = tiny.build("dnn", "fc")
+    x, y = rng.normal(size=(3, 4)), np.array([0, 1, 1])
+    methods = attributions.methods_for(net)
+    assert set(methods) - set(attributions.METHODS) == {"soft contributions"}
+    soft = methods["soft contributions"](net, x, y)
+    assert_close(soft, net.explain(x, y, mode="soft").contributions)
+    assert np.abs(soft - methods["contributions"](net, x, y)).max() > 1e-3
 
 
 def test_the_larger_model_is_the_same_network(rng):
