@@ -1,11 +1,15 @@
 """Build the site: the front page, the guide and the reference.
 
-    python docs/build.py [--out site]
+    python docs/build.py [--out site] [--live [FILE]]
 
 README.md becomes the first page. Every page, notebook, picture and file that it links
 to, directly or by way of other pages, comes along at its place in the repository. The
 reference has one page for each public package, made from the docstrings. Public is
 what a package lists in `__all__`. The build needs no network, and neither do the pages.
+
+`--live` puts the live page into the guide: two MNIST presets that run in the browser.
+That needs the backend TensorFlow, and onnxruntime-web: its npm package as FILE, or npm
+fetches it.
 """
 
 import argparse
@@ -35,6 +39,10 @@ LINK = re.compile(r'(?P<before><(?:a|img)\b[^>]*?(?:href|src)=")(?P<to>[^"]+)')
 COLOUR = re.compile(r"\x1b\[[\d;]*m")  # of a terminal
 FORMULA = re.compile(r"\$\$?([^$]+)\$\$?")
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+LIVE = ("dlgn_fc_mnist", "dnn_fc_mnist")
+LIVE_MARK = "<!-- live page -->"
+FRAME = """<iframe src="{}live/index.html" loading="lazy" style="width: 100%; \
+height: 60rem; border: 0" title="Draw a digit: its answer, taken apart"></iframe>"""
 NAME = re.compile(r"<code>dk\.(?P<name>\w+(?:\.\w+)*)(?P<rest>[^<]*)</code>")
 
 
@@ -171,10 +179,26 @@ def collect(root: Path) -> tuple[dict[str, Page], set[str]]:
     return pages, files
 
 
-def build(out: Path, root: Path = HERE.parent) -> list[str]:
-    """Write the site into a folder; return the names of the reference's modules."""
+def add_live(out: Path, pages: dict[str, Page], runtime: Path | None) -> None:
+    """Write the live page, and show it where a page has its mark."""
+    from dlgn_keras.interpret.live import live_page
+
+    nets = {name: dlgn_keras.from_preset(name) for name in LIVE}
+    live_page(nets, out / "live", runtime)
+    for path, page in pages.items():
+        frame = FRAME.format("../" * path.count("/"))
+        page.html = page.html.replace(LIVE_MARK, frame)
+
+
+def build(out: Path, root: Path = HERE.parent, live: bool | Path = False) -> list[str]:
+    """Write the site into a folder; return the names of the reference's modules.
+
+    live: whether to add the live page, or the file of onnxruntime-web to add it by.
+    """
     names = [module.__name__ for module in modules()]
     pages, files = collect(root)
+    if live:
+        add_live(out, pages, live if isinstance(live, Path) else None)
     pdoc.render.configure(
         docformat="google",
         include_undocumented=False,
@@ -211,6 +235,9 @@ def build(out: Path, root: Path = HERE.parent) -> list[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("site"))
-    folder = parser.parse_args().out
-    build(folder)
-    print(folder / "index.html")
+    parser.add_argument(
+        "--live", type=Path, nargs="?", const=True, default=False, metavar="FILE"
+    )
+    given = parser.parse_args()
+    build(given.out, live=given.live)
+    print(given.out / "index.html")

@@ -133,6 +133,25 @@ def test_every_page_leads_to_the_guide_and_the_reference(site):
         assert sum("docs/guide/" in link for link in site[path].links) >= 6
 
 
+def test_the_guide_shows_the_live_page_where_it_is_wanted(tmp_path, monkeypatch):
+    """Of the mark in the guide; what the live page does is tested beside it."""
+    from dlgn_keras.interpret import live
+
+    made = []
+    monkeypatch.setattr(live, "live_page", lambda *given: made.append(given))
+    guide = "docs/guide/reading-a-network.md"
+    page, _ = docs.read(guide, docs.HERE.parent)
+    assert "<iframe" not in page.html
+    assert page.html.count(docs.LIVE_MARK) == 1
+    package = tmp_path / "runtime.tgz"
+    docs.add_live(tmp_path, {guide: page}, package)
+    assert '<iframe src="../../live/index.html"' in page.html
+    assert docs.LIVE_MARK not in page.html
+    [(nets, folder, runtime)] = made
+    assert [net.preset for net in nets.values()] == list(docs.LIVE)
+    assert (folder, runtime) == (tmp_path / "live", package)
+
+
 def test_a_notebook_is_a_page_with_its_outputs():
     """Its text, code, printed lines and pictures, terminal colours taken out."""
     cells = [
