@@ -5,6 +5,7 @@ its own constant (bias, batch norm shift, what saturates), gates applied. Each e
 it times the gradient of the logit there is what the paths that start there add.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -37,17 +38,15 @@ def bias_maps(net: Any, at: str) -> Function:
 
         def logits_of(added: Tensors) -> Any:
             logits = replay(net.value_network, z, gates, lambda *_: None, added)
-            return ops.reshape(ops.cast(logits, "float32"), (len_of(z), -1))
+            # Not (n, -1): where TensorFlow traces batches of any size, n is unknown.
+            shape = (-1, math.prod(net.output_shape[1:]))
+            return ops.reshape(ops.cast(logits, "float32"), shape)
 
         logits, pull_back = vjp(logits_of, nothing)
         slopes = pull_back(one_hot(logits, target, against)[2])
         return {name: constants[name] * slopes[name] for name in constants}
 
     return passes
-
-
-def len_of(z: Any) -> Any:
-    return ops.shape(keras.tree.flatten(z)[0])[0]
 
 
 def replay(

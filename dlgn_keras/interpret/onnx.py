@@ -56,7 +56,11 @@ def export_contributions(net: Any, filepath: Any, gates: bool = False) -> None:
         )
     import onnx
 
-    groups = [k.name for k in net._flatten_layers() if getattr(k, "groups", 1) != 1]
+    groups = [
+        layer.name
+        for layer in net._flatten_layers()
+        if hasattr(layer, "kernel_size") and getattr(layer, "groups", 1) != 1
+    ]
     if groups:
         raise _refusal(net, f"layer {groups[0]!r}")
     Passes(net, _blank(net), None, 1)  # raises for what cannot be explained

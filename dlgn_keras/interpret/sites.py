@@ -32,10 +32,16 @@ def cuttable(net: Any) -> tuple[str, ...]:
     return tuple(site for site, _ in net.sites if site not in net.divisors)
 
 
-def rungs(net: Any) -> tuple[str, ...]:
-    """Return the crossed sites of one gate a unit, which leaves out max poolings."""
+def unit_sites(net: Any) -> tuple[str, ...]:
+    """Return the sites of one gate a unit, which leaves out max poolings and norms."""
     made = {site: tuple(q.shape[1:]) for site, q in net.gating_network.output.items()}
-    unit = {site for site, shape in net.sites if made.get(site) == tuple(shape)}
+    shapes = dict(net.sites)
+    return tuple(s for s in cuttable(net) if made.get(s) == tuple(shapes[s]))
+
+
+def rungs(net: Any) -> tuple[str, ...]:
+    """Return the crossed sites of one gate a unit."""
+    unit = unit_sites(net)
     return tuple(site for site in crossed_sites(net) if site in unit)
 
 

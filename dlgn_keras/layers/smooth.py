@@ -31,9 +31,25 @@ class Smooth(NamedTuple):
     constant: Callable = lambda **_: 0.0
 
 
+# ONNX has no erfc, log1p and expm1: they are written in what it has.
+def _gelu(q: Any, approximate: bool) -> Any:
+    if approximate:
+        return activations.gelu(q, approximate=True)
+    return q * (1 + ops.erf(q * math.sqrt(0.5))) / 2
+
+
+def _expm1(q: Any) -> Any:
+    half = ops.maximum(q / 2, -20.0)
+    return 2 * ops.exp(half) * ops.sinh(half)
+
+
+def _celu(q: Any, alpha: float) -> Any:
+    return ops.relu(q) + alpha * _expm1(ops.minimum(q, 0.0) / alpha)
+
+
 def _softplus(q: Any) -> Any:
     small = ops.clip(q, -1.0, 1.0)
-    near = small / 2 + ops.log1p(2 * ops.square(ops.sinh(small / 4)))
+    near = small / 2 + 2 * ops.arctanh(ops.square(ops.tanh(small / 4)))
     return ops.where(ops.abs(q) < 1, near, ops.softplus(q) - math.log(2))
 
 
@@ -52,10 +68,10 @@ def _threshold(q: Any, threshold: float, default_value: float) -> Any:
 
 
 SMOOTH = {
-    "celu": Smooth(activations.celu, {"alpha": 1.0}),
+    "celu": Smooth(_celu, {"alpha": 1.0}),
     "elu": Smooth(activations.elu, {"alpha": 1.0}),
-    "exponential": Smooth(ops.expm1, constant=lambda: 1.0),
-    "gelu": Smooth(activations.gelu, {"approximate": False}),
+    "exponential": Smooth(_expm1, constant=lambda: 1.0),
+    "gelu": Smooth(_gelu, {"approximate": False}),
     "hard_shrink": Smooth(activations.hard_shrink, {"threshold": 0.5}),
     "hard_sigmoid": Smooth(lambda q: ops.clip(q, -3.0, 3.0) / 6, constant=lambda: 0.5),
     "hard_silu": Smooth(activations.hard_silu),

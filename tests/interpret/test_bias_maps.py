@@ -98,3 +98,14 @@ def test_a_net_without_shifts_has_no_maps_and_a_broken_one_has(rng):
     assert_close(sum(m.reshape(2, -1).sum(1) for m in maps.values()), found.bias)
     del maps["conv_2"]
     assert distance(sum(m.reshape(2, -1).sum(1) for m in maps.values()), found.bias) > 0
+
+
+def test_maps_of_batches_of_other_sizes_are_the_same(rng):
+    # From the second size on TensorFlow traces for any, and knows no batch any more.
+    net = tiny.build("dlgn", "fc", value_bias=True)
+    x = tiny.examples(rng, "fc", 4)
+    whole = interpret.explain(net, x, 1).bias_maps()
+    for number in (1, 2):
+        part = interpret.explain(net, x[:number], 1).bias_maps()
+        for name, values in whole.items():
+            assert_close(part[name], values[:number])

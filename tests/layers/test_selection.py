@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from contracts import check_layer, to_numpy
 from keras import ops
-from tolerances import assert_close
+from tolerances import assert_close, distance
 
 from dlgn_keras.layers import SelectedPooling, SelectionGate
 
@@ -107,3 +107,41 @@ def test_soft_selections_near_hard_ones_as_beta_grows(rng):
         for b in (2.0, 1000.0)
     )
     assert near < 1e-6 < far
+
+
+@pytest.mark.only("tensorflow")
+@pytest.mark.parametrize("whole", [False, True])
+def test_gates_select_under_xla_as_they_do_without(whole, rng):
+    import tensorflow as tf
+
+    options = {} if whole else {"strides": 2, "padding": "same"}
+    options |= {"pool_size": None if whole else 3, **LAST}
+    modes = ("hard", "soft", "straight_through")
+    layers = {mode: SelectionGate(mode=mode, beta=2.0, **options) for mode in modes}
+    pool = SelectedPooling(**options)
+    kernel = ops.convert_to_tensor(rng.normal(size=(3, 3, 2, 4)).astype("float32"))
+    x = rng.normal(size=(2, 7, 6, 2)).astype("float32")
+    x[:, 4:] = 0  # where all the entries of a window are equal
+
+    def run(x):
+        q = ops.tanh(ops.conv(x, kernel, padding="same", data_format="channels_last"))
+        with tf.GradientTape() as tape:
+            tape.watch(q)
+            gates = {mode: layer(q) for mode, layer in layers.items()}
+            pooled = {mode: pool([q, gate]) for mode, gate in gates.items()}
+            sums = sum(ops.sum(ops.square(y)) for y in pooled.values())
+        return gates, pooled, q, tape.gradient(sums, q)
+
+    eager = run(tf.constant(x))
+    gates, pooled, q, slopes = tf.function(run, jit_compile=True)(tf.constant(x))
+    for mode in modes:
+        sums = to_numpy(gates[mode]).sum(-1)
+        np.testing.assert_allclose(sums, np.ones_like(sums), rtol=1e-5)
+        assert_close(to_numpy(pooled[mode]), to_numpy(eager[1][mode]))
+    assert set(np.unique(to_numpy(gates["hard"]))) == {0.0, 1.0}
+    assert_close(to_numpy(slopes), to_numpy(eager[3]))
+    if whole:
+        assert_close(to_numpy(pooled["hard"]), to_numpy(q).max((1, 2)))
+    # The broken twin: it takes the entry after the one that is selected.
+    other = pool([q, ops.roll(gates["hard"], 1, axis=-1)])
+    assert distance(to_numpy(other), to_numpy(eager[1]["hard"])) > 1e-2

@@ -33,7 +33,7 @@ def gate_cards(
         net: the model.
         x: the raw input, without a batch axis.
         i: its number in the explanations.
-        ladder: {"input" or site: explanation}.
+        ladder: {"input" or site: explanation}; paths may skip the sites.
     """
     kind = "Filter" if net.has_linear_gates else "Local filter"
     groups = []
@@ -49,6 +49,9 @@ def gate_cards(
             f"{found.bias[i]:+.3g}; the {len(units)} largest gates make {top:+.3g}, "
             f"{_share(top, logit)}."
         )
+        skipped = float(np.broadcast_to(found.skipped, found.bias.shape)[i])
+        if skipped:
+            told = told[:-1] + f"; paths that skip it make {skipped:+.3g}."
         figures = []
         for unit, row in zip(units, _filters(net, x, site, units), strict=True):
             name = f"{site} {','.join(map(str, unit))}"

@@ -17,7 +17,7 @@ from dlgn_keras.interpret.report import drawing
 from dlgn_keras.interpret.report.gates import gate_cards
 from dlgn_keras.interpret.report.images import LoadedImage, load_image
 from dlgn_keras.interpret.report.lead import lead
-from dlgn_keras.interpret.sites import INPUT, check_at
+from dlgn_keras.interpret.sites import INPUT, check_at, unit_sites
 from dlgn_keras.interpret.targets import check_target
 from dlgn_keras.interpret.top_paths import TopPaths, top_paths
 from dlgn_keras.models import GatedModel
@@ -117,6 +117,7 @@ def report(
     data: dict[str, Any] = {"maps": {}, "numbers": {}}
     sections: list[dict[str, Any]] = []
     starts = ladders[net.family.upper()][INPUT].bias_maps()
+    cuts = _cuts(net, x, found, ladders[net.family.upper()])
     for i, (given, image) in enumerate(zip(images, loaded, strict=True)):
         file = isinstance(given, str | os.PathLike)
         top, own = None, ladders[net.family.upper()]
@@ -142,7 +143,7 @@ def report(
                 "gates": _gates(net, x[i], found),
                 "ladders": _ladders(i, ladders, names),
                 "bias": _bias(i, net, starts, data),
-                "cards": gate_cards(net, x[i], i, own),
+                "cards": gate_cards(net, x[i], i, cuts),
             }
         )
     title = f"{name or net.name}: what its answers are made of"
@@ -158,6 +159,23 @@ def render(**context: Any) -> str:
     template = resources.files("dlgn_keras.interpret.report").joinpath("page.html")
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     return environment.from_string(template.read_text("utf-8")).render(context)
+
+
+def _cuts(
+    net: Model, x: np.ndarray, found: Explanation, ladder: dict[str, Explanation]
+) -> dict[str, Explanation]:
+    """Return explanations at sites, to read the largest gates of: those of a ladder.
+
+    Where paths skip every site, as in networks of residual blocks without a gate after
+    their additions, those at the first, middle and last one.
+    """
+    sites = unit_sites(net)
+    if len(ladder) > 1 or not sites:
+        return ladder
+    picked = dict.fromkeys(sites[k] for k in (0, len(sites) // 2, -1))
+    given = found.target, found.against
+    gates = {"mode": found.mode, "beta": found.beta}
+    return {at: explain(net, x, given[0], at, given[1], **gates) for at in picked}
 
 
 def _check_fits(net: Model, twin: Any, class_names: Any) -> None:
