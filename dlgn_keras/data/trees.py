@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-_CHUNK = 1 << 11  # points looked at together: what they need stays in the cache
-_TOP = 31  # most questions at the top that all points are multiplied with
+from dlgn_keras.data.routing import Routing
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,62 +107,29 @@ class ObliqueTree:
         Returns:
             (n, depth) node numbers.
         """
-        return self._walk(x)[:, :-1]
+        return self.above(self.leaf(x))
+
+    def above(self, leaves: np.ndarray) -> np.ndarray:
+        """Return the nodes on the way to each leaf, root first, (n, depth)."""
+        return (leaves[:, None] + 2**self.depth >> np.arange(self.depth, 0, -1)) - 1
 
     def leaf(self, x: Any) -> np.ndarray:
         """Return the leaf of each point, (n,) numbers from 0 to 2^depth - 1."""
-        return self._walk(x)[:, -1] - len(self.normals)
-
-    def predict(self, x: Any) -> np.ndarray:
-        """Return the label of each point, (n,) int64 or float64, as `leaf_labels`."""
-        return self.leaf_labels[self.leaf(x)]
-
-    def _walk(self, x: Any) -> np.ndarray:
-        """Return (n, depth + 1) nodes from root to leaf; leaves follow the nodes."""
         x = np.asarray(x)
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise ValueError(
                 f"`x` must be of shape (n, {self.dim}). Received: shape {x.shape}."
             )
-        nodes = np.zeros((self.depth + 1, len(x)), np.int64)
-        for start in range(0, len(x), _CHUNK):
-            part = nodes[:, start : start + _CHUNK]  # a view: written in place
-            # float64, so that the side does not depend on how points are batched.
-            self._descend(
-                x[start : start + _CHUNK].astype(np.float64, copy=False), part
-            )
-        return nodes.T
+        return self._routing.leaf(x)
 
     @cached_property
-    def _top(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-        """Return a number of levels, their questions, and each node's question.
+    def _routing(self) -> Routing:
+        # float64, so that the side does not depend on how points are batched.
+        return Routing(self.normals, self.biases)
 
-        The last question is that of nodes which ask nothing.
-        """
-        asked = [int(self.asks[: 2**k - 1].sum()) for k in range(self.depth + 1)]
-        levels = max(k for k, number in enumerate(asked) if number <= _TOP)
-        nodes = np.flatnonzero(self.asks[: 2**levels - 1])
-        question = np.full(2**levels - 1, len(nodes))
-        question[nodes] = np.arange(len(nodes))
-        normals = np.concatenate([self.normals[nodes], np.zeros((1, self.dim))])
-        return levels, normals, np.append(self.biases[nodes], 0.0), question
-
-    def _descend(self, points: np.ndarray, ways: np.ndarray) -> None:
-        """Fill in the nodes of each level, (depth + 1, n), in place.
-
-        For the questions at the top, a product with all of them is faster than to
-        gather each point's own; further down, it is slower.
-        """
-        levels, normals, biases, question = self._top
-        right = points @ normals.T + biases > 0
-        rows, right = np.arange(len(points)) * right.shape[1], right.ravel()
-        for level, here in enumerate(ways[:-1]):
-            if level < levels:
-                side = right.take(rows + question.take(here))
-            else:
-                side = np.einsum("ij,ij->i", points, self.normals.take(here, 0))
-                side = side + self.biases.take(here) > 0
-            np.add(2 * here + 1, side, out=ways[level + 1])
+    def predict(self, x: Any) -> np.ndarray:
+        """Return the label of each point, (n,) int64 or float64, as `leaf_labels`."""
+        return self.leaf_labels[self.leaf(x)]
 
     def rescaled(self, scale: Any, offset: Any) -> "ObliqueTree":
         """Return the tree that says of u what this tree says of `scale * u + offset`.
@@ -355,25 +321,6 @@ class ObliqueTree:
             return cls(**json.loads(text))
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise ValueError(f"A tree must be the json of to_json: {error}") from None
-
-
-def descend(right: np.ndarray, start: int) -> np.ndarray:
-    """Return the nodes on the way from a node down to a leaf.
-
-    Args:
-        right: (n, nodes) bool, whether each point would go right at each node.
-        start: the node, or leaf, where all begin; leaves follow the nodes.
-
-    Returns:
-        (n, levels + 1) node numbers, `start` first.
-    """
-    ways = [np.full(len(right), start, np.int64)]
-    rows = np.arange(len(right))
-    first, num_nodes = start, right.shape[1]
-    while first < num_nodes:
-        ways.append(2 * ways[-1] + 1 + right[rows, ways[-1]])
-        first = 2 * first + 1
-    return np.stack(ways, axis=1)
 
 
 def ancestors(node: int) -> list[int]:

@@ -11,6 +11,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dlgn_keras.data import ObliqueTree
+from dlgn_keras.data.routing import Routing
 from dlgn_keras.interpret import oblique_tree, plots, prune_tree, refine_tree
 from dlgn_keras.interpret.trees.leaves import best, losses, node_values
 from dlgn_keras.tools.messages import check_count
@@ -19,6 +20,7 @@ from dlgn_keras.training.rows import as_float32
 
 MAX_DEPTH = 16
 DEPTHS = (2, 4, 6, 8)  # tried if none is given
+FAR = 100  # deviations from 0 beyond which a feature's mean is subtracted
 FEWEST_STEPS, FEWEST_EPOCHS, BATCH = 2000, 100, (16, 200)
 
 Network = DLGNClassifier | DLGNRegressor
@@ -80,8 +82,7 @@ class ObliqueTreeEstimator(BaseEstimator):
 
     def apply(self, X: Any) -> np.ndarray:
         """Return the number of each row's leaf, (n,), which follow the nodes'."""
-        rows = self._rows(X)
-        return self.tree_.leaf(rows) + len(self.tree_.normals)
+        return self._leaf(X) + len(self.tree_.normals)
 
     def decision_path(self, X: Any) -> csr_matrix:
         """Return the nodes that each row meets, and its leaf, as a sparse indicator.
@@ -90,14 +91,13 @@ class ObliqueTreeEstimator(BaseEstimator):
             (n, nodes + leaves) of 0 and 1; node i has the children 2 i + 1 ("no")
             and 2 i + 2 ("yes"). Nodes that ask nothing are left out.
         """
-        rows = self._rows(X)
-        nodes = len(self.tree_.normals)
-        ways = self.tree_.decision_path(rows)
-        asked = np.column_stack([self.tree_.asks[ways], np.ones(len(rows), bool)])
-        ways = np.column_stack([ways, self.tree_.leaf(rows) + nodes])
+        leaves, nodes = self._leaf(X), len(self.tree_.normals)
+        ways = self.tree_.above(leaves)
+        asked = np.column_stack([self.tree_.asks[ways], np.ones(len(ways), bool)])
+        ways = np.column_stack([ways, leaves + nodes])
         starts = np.append(0, asked.sum(axis=1).cumsum())
         met = ways[asked]
-        shape = (len(rows), 2 * nodes + 1)
+        shape = (len(ways), 2 * nodes + 1)
         return csr_matrix((np.ones(len(met), np.int64), met, starts), shape)
 
     # -- reading -------------------------------------------------------------
@@ -207,6 +207,10 @@ class ObliqueTreeEstimator(BaseEstimator):
         self.feature_importances_ = importances(tree, impurities)
         self.mean_, self.deviation_ = mean, deviation
         self.tree_ = tree.rescaled(1 / deviation, -mean / deviation)
+        # float32 holds too few digits of what is far from 0.
+        origin = mean if (np.abs(mean) > FAR * deviation).any() else None
+        planes = self.tree_.normals, self.tree_.biases
+        self._routing = Routing(*planes, origin, np.float32)
         self.network_, self.validation_score_ = chosen.network, chosen.score
 
     def _check(self) -> None:
@@ -279,6 +283,11 @@ class ObliqueTreeEstimator(BaseEstimator):
         if self.refine:
             return refine_tree(tree, *data, self.refine, self.strength, rows.weights)
         return tree.cut(tree.depth, node_values(tree, *data, rows.weights))
+
+    def _leaf(self, X: Any) -> np.ndarray:
+        """Return the leaf of each row, by products in float32."""
+        rows = self._rows(X)  # refuses if nothing is fitted
+        return self._routing.leaf(rows)
 
     def _rows(self, X: Any) -> np.ndarray:
         check_is_fitted(self)

@@ -121,13 +121,13 @@ class DLGNTreeClassifier(ClassifierMixin, ObliqueTreeEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most frequent label of each row's leaf, (n,)."""
-        rows = self._rows(X)
-        return self.classes_[self.tree_.leaf_labels].take(self.tree_.leaf(rows))
+        leaves = self._leaf(X)
+        return self.classes_[self.tree_.leaf_labels].take(leaves)
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the class frequencies of each row's leaf, (n, classes)."""
-        rows = self._rows(X)
-        return self.value_.take(self.tree_.leaf(rows), axis=0)
+        leaves = self._leaf(X)
+        return self.value_.take(leaves, axis=0)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithms of `predict_proba`; that of 0 is -inf."""

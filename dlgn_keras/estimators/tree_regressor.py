@@ -111,8 +111,8 @@ class DLGNTreeRegressor(RegressorMixin, ObliqueTreeEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the mean of each row's leaf, (n,) float64."""
-        rows = self._rows(X)  # refuses if nothing is fitted
-        return self.tree_.predict(rows)
+        leaves = self._leaf(X)
+        return self.value_.take(leaves)
 
     def plot(
         self,

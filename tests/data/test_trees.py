@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dlgn_keras.data import ObliqueTree
+from dlgn_keras.data.routing import Routing
 
 
 def random_tree(depth, dim, seed=0):
@@ -53,6 +54,31 @@ def test_many_points_are_walked_as_few_are():
     x = np.random.default_rng(2).standard_normal((40_000, 5)).astype(np.float32)
     pieces = [tree.leaf(x[i : i + 777]) for i in range(0, len(x), 777)]
     assert tree.leaf(x).tolist() == np.concatenate(pieces).tolist()
+
+
+@pytest.mark.parametrize("depth", [3, 4, 6, 9])
+def test_float32_routes_as_float64_does_far_from_zero_too(depth):
+    tree = random_tree(depth, dim=3)
+    near = np.random.default_rng(3).standard_normal((3000, 3))
+    far = np.array([1e6, 0.0, -3e5])
+    moved = tree.rescaled(1.0, -far)
+    routing = Routing(moved.normals, moved.biases, far, np.float32)
+    assert np.mean(routing.leaf(near + far) == tree.leaf(near)) > 0.999
+    # Broken twin: without the origin, float32 loses the digits.
+    lost = Routing(moved.normals, moved.biases, None, np.float32)
+    assert np.mean(lost.leaf(near + far) == tree.leaf(near)) < 0.99
+
+
+def test_branches_that_ask_nothing_go_left_at_any_depth():
+    tree = random_tree(6, dim=3)
+    asks = np.zeros(63, bool)
+    asks[[0, 2, 6, 13, 28, 57]] = True  # one way down
+    normals = np.where(asks[:, None], tree.normals, 0)
+    bare = ObliqueTree(normals, np.where(asks, tree.biases, 0), tree.leaf_labels)
+    x = np.random.default_rng(4).standard_normal((300, 3))
+    slow = [walk(bare, point) for point in x]
+    assert bare.leaf(x).tolist() == [leaf for _, leaf in slow]
+    assert bare.decision_path(x).tolist() == [path for path, _ in slow]
 
 
 def test_a_point_on_a_hyperplane_goes_left():

@@ -66,7 +66,7 @@ def node_losses(
 ) -> np.ndarray:
     """Return what its points cost at each node, then each leaf, predicted there."""
     nodes = len(tree.normals)
-    ends = tree.leaf(x)[:, None] + nodes
-    ways = np.concatenate([tree.decision_path(x), ends], axis=1)
+    leaves = tree.leaf(x)
+    ways = np.concatenate([tree.above(leaves), leaves[:, None] + nodes], axis=1)
     costs = weights[:, None] * losses(values[ways], y[:, None])
     return np.bincount(ways.ravel(), costs.ravel(), 2 * nodes + 1)

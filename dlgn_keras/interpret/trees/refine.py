@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dlgn_keras.data import ObliqueTree
-from dlgn_keras.data.trees import descend
+from dlgn_keras.data.routing import descend
 from dlgn_keras.interpret.trees.leaves import (
     best,
     check_weights,
