@@ -45,6 +45,7 @@ class _Registry(Mapping[str, "Experiment"]):
         "faithfulness",
         "ground-truth",
         "oblique-trees",
+        "lenses",
     )
 
     def __getitem__(self, name: str) -> "Experiment":

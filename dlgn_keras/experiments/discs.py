@@ -9,7 +9,7 @@ import numpy as np
 from dlgn_keras import data, interpret
 from dlgn_keras.data import ObliqueTree
 from dlgn_keras.experiments.experiment import Call, Cell, Experiment, describe
-from dlgn_keras.experiments.runs import kept_model
+from dlgn_keras.experiments.runs import frames, kept_model
 from dlgn_keras.experiments.tables import Table, mean_std
 from dlgn_keras.interpret import plots
 from dlgn_keras.models import FAMILIES, GatedModel
@@ -87,7 +87,7 @@ def run(call: Call) -> Table:
         for cell in planned:
             row, model = cell.labels["row"], cell.labels["model"]
             recipe = cell.recipe.replace(seed=seed)
-            keep = _frames(recipe.epochs) if _moves(cell, seed) else []
+            keep = frames(recipe.epochs, FRAMES) if _moves(cell, seed) else []
             result = call.runs.fit(recipe, keep)
             net = load_trained(str(call.runs.folder(recipe, keep)))
             dataset = call.runs.dataset(recipe)
@@ -121,12 +121,6 @@ def run(call: Call) -> Table:
 def _moves(cell: Cell, seed: int) -> bool:
     """Whether the hyperplanes of this run are shown moving."""
     return cell.labels["model"] == "DLGN" and seed == 0
-
-
-def _frames(epochs: int) -> list[int]:
-    """Return the epochs of the frames: close together at first, and the last."""
-    spread = np.geomspace(1, epochs + 1, min(FRAMES, epochs + 1)) - 1
-    return np.unique(np.round(spread)).astype(int).tolist()
 
 
 def _by_layer(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from dlgn_keras.data import Dataset
 from dlgn_keras.models import GatedModel
@@ -164,6 +165,12 @@ def _read(folder: Path, recipe: Recipe) -> Result:
             "Move it away or choose another `out`."
         )
     return result
+
+
+def frames(epochs: int, number: int) -> list[int]:
+    """Return about so many epochs, close together at first: 0, ..., the last."""
+    spread = np.geomspace(1, epochs + 1, min(number, epochs + 1)) - 1
+    return np.unique(np.round(spread)).astype(int).tolist()
 
 
 def kept_model(folder: Path, epoch: int) -> Path:

@@ -7,8 +7,9 @@ import pytest
 from experiments import few
 
 from dlgn_keras import data, interpret
-from dlgn_keras.experiments import reproduce
+from dlgn_keras.experiments import lenses, reproduce
 from dlgn_keras.experiments.discs import TREE, plane_data
+from dlgn_keras.experiments.runs import frames, kept_model
 from dlgn_keras.models import affine_gates
 from dlgn_keras.training import load_trained
 
@@ -74,3 +75,35 @@ def test_points_of_the_plane_are_labelled_by_what_they_are_named_after(tmp_path)
 def test_data_without_a_known_tree_are_refused(tmp_path):
     with pytest.raises(ValueError, match="`data` must be sdi, sdii or sdiii"):
         reproduce("hyperplanes", tmp_path, progress=False, changes={"data": "digits"})
+
+
+def test_captures_in_the_table_are_those_of_the_kept_nets(tmp_path):
+    changes = {"epochs": 12, "skeleton": "fc:depth=2,width=6"}
+    table = reproduce("lenses", tmp_path, seeds=1, progress=False, changes=changes)
+    (run,) = few.stamps(tmp_path)
+    tree = lenses.labelled("small")[1]
+    first = {}
+    for epoch in frames(12, lenses.FRAMES):
+        net = load_trained(str(kept_model(tmp_path / "runs" / run, epoch)))
+        for matrix in (a.matrix for a in affine_gates(net).values()):
+            for vector in matrix.T:
+                length = np.linalg.norm(vector)
+                for node, normal in enumerate(tree.normals):
+                    cosine = abs(vector @ normal) / length
+                    if length > lenses.NORM and cosine > lenses.COSINE:
+                        first.setdefault(node, epoch)
+    assert len(table.lines) == 7
+    assert first
+    for line in table.lines:
+        node = line["node"]
+        assert line["captured"] == (100 if node in first else 0)
+        assert line["epoch mean"] == first.get(node)
+        if node and node in first:
+            parent = first.get((node - 1) // 2, 99)
+            assert line["after parent"] == (100 if parent <= first[node] else 0)
+        else:
+            assert line["after parent"] is None
+    # Broken twin: nothing is captured before training.
+    assert all(epoch > 0 for epoch in first.values())
+    for name in ("figure.png", "moving.gif", "table.md"):
+        assert (tmp_path / "lenses-small" / name).is_file()

@@ -1,5 +1,6 @@
 """Pictures of all results of `dlgn_keras.interpret`, as matplotlib figures."""
 
+from dlgn_keras.interpret.plots.capture import animate_capture
 from dlgn_keras.interpret.plots.diagrams import (
     plot_curves,
     plot_distances,
@@ -20,6 +21,7 @@ from dlgn_keras.interpret.plots.plane import (
 )
 
 __all__ = [
+    "animate_capture",
     "animate_hyperplanes",
     "plot_contributions",
     "plot_curves",

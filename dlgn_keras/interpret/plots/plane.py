@@ -1,6 +1,6 @@
 """Pictures of the input plane: regions, active paths by layer, moving hyperplanes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from dlgn_keras.data import ObliqueTree
 from dlgn_keras.interpret.hyperplanes import Hyperplanes
-from dlgn_keras.interpret.plots.style import figure
+from dlgn_keras.interpret.plots.style import figure, save_animation
 from dlgn_keras.interpret.regions import Region
 from dlgn_keras.tools.palette import AMOUNT, COLOURS, GREEN, ORANGE, PINK, SKY
 
@@ -148,8 +148,6 @@ def animate_hyperplanes(
         ValueError: no records, more or fewer epochs than records, or hyperplanes of
             a network without two inputs.
     """
-    from matplotlib.animation import FuncAnimation, PillowWriter
-
     if not len(records) or any(r.normals.shape[1] != 2 for r in records):
         raise ValueError(
             "`records` must hold hyperplanes of a network of two inputs. Received: "
@@ -188,13 +186,7 @@ def animate_hyperplanes(
         place.set_title(f"epoch {epochs[k]}", fontsize=10)
         return lines
 
-    moving = FuncAnimation(made, _counted(show), frames=len(records))
-    moving.save(path, writer=PillowWriter(fps=frames_per_second))
-    return Path(path)
-
-
-def _counted(show: Callable[[int], list[Any]]) -> Callable[..., Any]:
-    return lambda k, *_: show(k)
+    return save_animation(made, show, len(records), path, frames_per_second)
 
 
 def clip_line(normal: np.ndarray, offset: float, extent: Extent) -> np.ndarray:

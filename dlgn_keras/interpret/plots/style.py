@@ -2,6 +2,8 @@
 
 import io
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,21 @@ def figure(rows: int, columns: int, cell: tuple[float, float]) -> tuple[Any, Any
         layout="constrained",
     )
     return made, made.subplots(rows, columns, squeeze=False)
+
+
+def save_animation(
+    made: Any,
+    show: Callable[[int], list[Any]],
+    frames: int,
+    path: str | Path,
+    frames_per_second: int,
+) -> Path:
+    """Write a figure as a GIF; `show(k)` draws frame k and returns what it drew."""
+    from matplotlib.animation import FuncAnimation, PillowWriter
+
+    moving = FuncAnimation(made, lambda k, *_: show(k), frames=frames)
+    moving.save(path, writer=PillowWriter(fps=frames_per_second))
+    return Path(path)
 
 
 def limit(values: np.ndarray) -> float:
