@@ -3,9 +3,15 @@
 For our models and for twins of Keras models: the processor time of `explain` over that
 of a forward pass of the same images in the same batches, taken in turns. Prints the
 median of the ratios and their range. Run: python benchmarks/explain.py
+
+With names of keras.applications, such as ResNet50 ConvNeXtTiny, the twins of these with
+random weights, and ratios to a forward pass of the *original*. Memory is the largest
+resident size of the process, after forward passes of the original and after `explain`:
+with one name a process.
 """
 
 import argparse
+import resource
 import time
 
 import keras
@@ -66,8 +72,11 @@ def models():
             yield f"{family} twin of Keras {name}", dk.disentangle(make(), family)
 
 
-def ratios(net, x, repeats):
-    """Processor seconds of a forward pass, and explain's over them, by repeat."""
+def ratios(net, x, repeats, original=None):
+    """Processor seconds of a forward pass, and explain's over them, by repeat.
+
+    The forward pass is that of `original`, or of the model itself.
+    """
 
     def seconds(call):
         start = time.process_time()
@@ -75,7 +84,7 @@ def ratios(net, x, repeats):
         return time.process_time() - start
 
     def forward():
-        dk.models.predict_arrays(net, x, BATCH)
+        dk.models.predict_arrays(net if original is None else original, x, BATCH)
 
     def explain():
         interpret.explain(net, x, batch_size=BATCH)
@@ -86,14 +95,38 @@ def ratios(net, x, repeats):
     return passes, np.array([b for _, b in pairs]) / passes
 
 
+def measure_applications(names, size, examples, repeats):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 255, (examples, size, size, 3)).astype("float32")
+    print("| model | forward (CPU s) | explain: median | range | MB | MB explaining |")
+    print("|---|---|---|---|---|---|")
+    for name in names:
+        make = getattr(keras.applications, name)
+        model = make(weights=None, input_shape=x.shape[1:], classes=CLASSES)
+        dk.models.predict_arrays(model, x, BATCH)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        net = dk.disentangle(model)
+        passes, found = ratios(net, x, repeats, model)
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        numbers = f"{np.median(found):.2f} | {found.min():.2f} to {found.max():.2f}"
+        sizes = f"{before / 1024:.0f} | {after / 1024:.0f}"
+        print(f"| {name} | {passes:.3f} | {numbers} | {sizes} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("applications", nargs="*")
+    parser.add_argument("--size", type=int, default=64, help="of their images")
     parser.add_argument("--examples", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=9)
     given = parser.parse_args()
     rng = np.random.default_rng(0)
     x = rng.normal(size=(given.examples, *SHAPE)).astype("float32")
     print(f"{header()}\n\n{keras.backend.backend()}, {given.examples} images\n")
+    if given.applications:
+        names = given.applications
+        measure_applications(names, given.size, given.examples, given.repeats)
+        return
     print("| model | forward (CPU s) | explain: median | range |\n|---|---|---|---|")
     worst = 0.0
     for name, net in models():

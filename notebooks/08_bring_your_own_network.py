@@ -11,10 +11,10 @@
 # %% [markdown]
 # # 08 Bring your own network
 #
-# You have a trained Keras model with ReLUs. To take it apart you do not have to build
-# it again: `dk.disentangle` reads any functional Keras model and returns its *dual*, a
-# gating network that decides which units are on, beside a value network that is affine
-# once the gates are known.
+# You have a trained Keras model. To take it apart you do not have to build it again:
+# `dk.disentangle` reads any functional Keras model, with ReLUs or with the smooth
+# activations, norms and attention of modern ones, and returns its *dual*: a gating
+# network that makes gates, beside a value network that is affine once they are known.
 #
 # **Claim.** The dual of a trained Keras model gives the same answers, and splits each
 # answer into contributions of the pixels, exactly.
@@ -124,13 +124,51 @@ axes.set_title("Your model, and the DLGN made of it")
 plt.show()
 
 # %% [markdown]
-# If a layer cannot be converted, the error names it and gives the reason, before
+# ## A modern network: no ReLU, attention
+#
+# Gates need not switch. GELU is `q * gate(q)` with a smooth gate, layer normalisation
+# multiplies by one over a deviation, attention multiplies by its weights: at fixed
+# gates all of it is affine. Here is a small vision transformer, in plain Keras.
+
+# %%
+inputs = keras.Input((8, 8, 1))
+x = layers.Rescaling(1 / 8, offset=-1)(inputs)
+x = layers.Conv2D(32, 2, strides=2, name="patches")(x)
+x = layers.Reshape((16, 32))(x)
+x = layers.EinsumDense(  # with a bias for each place
+    "btc,cd->btd", (16, 32), bias_axes="td", name="places"
+)(x)
+for k in (1, 2):
+    y = layers.LayerNormalization()(x)
+    y = layers.MultiHeadAttention(2, 16, name=f"heads_{k}")(y, y)
+    x = layers.Add()([x, y])
+    y = layers.LayerNormalization()(x)
+    y = layers.Dense(64, activation="gelu", name=f"wide_{k}")(y)
+    x = layers.Add()([x, layers.Dense(32, name=f"narrow_{k}")(y)])
+x = layers.GlobalAveragePooling1D()(layers.LayerNormalization()(x))
+vit = keras.Model(inputs, layers.Dense(10, name="logits")(x), name="vit")
+
+vit.compile(keras.optimizers.Adam(3e-3), loss, metrics=["accuracy"])
+vit.fit(digits.x_train, digits.y_train, epochs=2 if FAST else 15, verbose=0)
+print("test accuracy:", vit.evaluate(digits.x_test, digits.y_test, verbose=0)[1])
+
+vit_dual = dk.disentangle(vit)
+for site in vit_dual.sites:
+    print(site.name, site.shape)
+
+# %% [markdown]
+# The pixels' contributions to the answer's logit less that of the runner-up:
+
+# %%
+vit_found = vit_dual.explain(few, against="next")
+dk.interpret.plots.plot_contributions(few, vit_found)
+
+# %% [markdown]
+# What cannot be converted, such as a recurrent layer, is named with the reason before
 # anything is built:
 
 # %%
-odd = keras.Sequential(
-    [keras.Input((8,)), layers.Dense(4, activation="tanh", name="curved")]
-)
+odd = keras.Sequential([keras.Input((8, 1)), layers.LSTM(4, name="recurrent")])
 try:
     dk.disentangle(odd)
 except ValueError as error:
@@ -144,3 +182,10 @@ scale = np.abs(logits).max()
 np.testing.assert_allclose(again, logits, atol=1e-4 * scale)
 total = found.contributions.sum(axis=(1, 2, 3)) + found.bias
 np.testing.assert_allclose(total, logits[:3].max(axis=1), atol=1e-4 * scale)
+
+logits = vit.predict(few, verbose=0)
+scale = np.abs(logits).max()
+np.testing.assert_allclose(vit_found.logits, logits, atol=1e-4 * scale)
+total = vit_found.contributions.sum(axis=(1, 2, 3)) + vit_found.bias
+gap = [vit_found.logit(i) for i in range(3)]
+np.testing.assert_allclose(total, gap, atol=1e-4 * scale)
