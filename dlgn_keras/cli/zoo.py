@@ -205,7 +205,7 @@ def _verify(arguments: argparse.Namespace) -> int:
             dataset = None
             if arguments.accuracy:
                 net = dk.from_preset(preset)
-                key = (data_of(preset, None), net.input_shape, loss_of(net))
+                key = (data_of(str(preset), None), net.input_shape, loss_of(net))
                 if key not in sets:
                     sets[key] = data_for(net, key[0], arguments)
                 dataset = sets[key]

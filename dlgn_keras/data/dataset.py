@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,6 +15,28 @@ from dlgn_keras.data.checks import (
 from dlgn_keras.data.preprocessing import Preprocessing
 from dlgn_keras.data.stored import Rows, Stored, select
 from dlgn_keras.tools.messages import check_choice
+
+
+class Facts(Protocol):
+    """What a model needs to know of data: a `Dataset`, or arrays still to come."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def num_classes(self) -> int: ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def preprocessing(self) -> Preprocessing: ...
+
+    @property
+    def targets(self) -> str: ...
 
 
 @dataclass(frozen=True, eq=False, repr=False)

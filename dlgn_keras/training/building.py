@@ -6,12 +6,12 @@ from typing import Any
 
 import keras
 
-from dlgn_keras.data import Dataset
+from dlgn_keras.data.dataset import Facts
 from dlgn_keras.models import FAMILIES, GatedModel, copy_network
 from dlgn_keras.training.recipe import Recipe
 
 
-def build_model(recipe: Recipe, dataset: Dataset) -> GatedModel:
+def build_model(recipe: Recipe, dataset: Facts) -> GatedModel:
     """Return the model a recipe describes, ready to train on a data set.
 
     The regimes of a gating network (arXiv 2006.10529, section 4):
@@ -41,7 +41,7 @@ def build_model(recipe: Recipe, dataset: Dataset) -> GatedModel:
     return net
 
 
-def check_targets_fit(loss: str, dataset: Dataset) -> None:
+def check_targets_fit(loss: str, dataset: Facts) -> None:
     """Raise a ValueError unless the data have what the loss compares with."""
     classes, numbers = dataset.num_classes, dataset.targets == "numbers"
     fits = numbers if loss == "mse" else not numbers

@@ -10,7 +10,7 @@ import numpy as np
 
 from dlgn_keras.data import Preprocessing, check_arrays
 from dlgn_keras.data.checks import check_same_scale, count_classes
-from dlgn_keras.data.dataset import stratified_indices
+from dlgn_keras.data.dataset import Facts, stratified_indices
 
 Options = dict[str, Any]
 # What both the space and a call may say, and what to call it then.
@@ -74,7 +74,7 @@ def arguments_of_fit(args: tuple, kwargs: Options) -> Options:
     return given
 
 
-def check_given(given: Options, known: Described | None) -> Described:
+def check_given(given: Options, known: Facts | None) -> Facts:
     """Check arrays before training; return their description.
 
     Arrays in `given` become NumPy's; tf.data and the like pass as they are.

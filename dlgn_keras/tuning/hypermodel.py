@@ -11,6 +11,7 @@ import keras
 import keras_tuner
 
 from dlgn_keras.data import Dataset, Preprocessing, given
+from dlgn_keras.data.dataset import Facts
 from dlgn_keras.data.scores import targets_of
 from dlgn_keras.skeletons import Skeleton
 from dlgn_keras.training import Recipe, build_model, evaluate, fit, load_data
@@ -132,7 +133,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
         if data is not None:
             self._dataset = _with_validation(data, self.base, self._options)
         # What models are built for: told here, or learnt from the first arrays.
-        self._known: Any = self._dataset or described
+        self._known: Facts | None = self._dataset or described
         self._optimizer: keras.optimizers.Optimizer | None = None
         self.space, self._ask = self._read(space)
 
@@ -161,8 +162,8 @@ class GatedHyperModel(keras_tuner.HyperModel):
             space = read_space(space)
         elif isinstance(space, str):
             # Augmentation is asked of known images alone.
-            images = isinstance(self._known, Dataset)
-            shape = self._known.input_shape if images else ()
+            known = self._known
+            shape = known.input_shape if isinstance(known, Dataset) else ()
             family, skeleton = self.base.family, self.architecture or ""
             space = named_space(space, family, skeleton, shape)
         checked = check_space(space, self.architecture)
@@ -223,7 +224,7 @@ class GatedHyperModel(keras_tuner.HyperModel):
         if not self._seeded:
             recipe = recipe.replace(seed=random.randrange(2**31))
         with computing_in(recipe.precision):
-            net = build_model(recipe, self._known)
+            net = build_model(recipe, cast(Facts, self._known))
         self._optimizer = make_optimizer(recipe, steps=1)  # `fit` knows the steps
         options = {
             "optimizer": self._optimizer,

@@ -114,11 +114,10 @@ def test_the_regressor_passes_scikit_learns_quick_checks(name):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
 def test_the_regressor_is_one_of_scikit_learns():
-    estimator_checks.check_estimator(
-        DLGNRegressor(2, 8, epochs=60, batch_size=20, random_state=0),
-        expected_failed_checks=sklearn_contract.expected_failures("batches"),
-    )
+    regressor = DLGNRegressor(2, 8, epochs=60, batch_size=20, random_state=0)
+    sklearn_contract.run_all(regressor, "batches")
 
 
 def test_the_regressor_learns_what_a_line_cannot():
