@@ -120,7 +120,8 @@ NOTES = (
     "± is half of the 95 % confidence interval of the mean over images, or grids. All "
     "methods see the same images: for deletion and insertion the first test images of "
     "each class, equally many, rightly classified or not.",
-    "`win` and `lose` below: the intervals do not overlap.",
+    "`win` and `lose` below: the intervals do not overlap; each side is the best of "
+    "its several methods.",
 )
 
 

@@ -270,7 +270,8 @@ NOTES = (
     "test accuracy in %. `the image itself` is no attribution but x; "
     "`contributions / image` are the weights of the exact affine map, as the absolute "
     "gradient is of the network.",
-    "`win` and `lose` below: the intervals do not overlap.",
+    "`win` and `lose` below: the intervals do not overlap; each side is the best of "
+    "its several methods.",
 )
 
 EXPERIMENT = Experiment(

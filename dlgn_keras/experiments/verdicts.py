@@ -38,7 +38,7 @@ def verdicts(lines: list[dict[str, Any]], measures: list[str]) -> list[str]:
                 f"{o['method']} {o[measure]:.3f}" for o in (ours, other)
             )
             parts.append(f"{measure} {word} ({both})")
-        said.append(f"{name}, best of our exact sums: {'; '.join(parts)}.")
+        said.append(f"{name}, the best of ours: {'; '.join(parts)}.")
     return said
 
 

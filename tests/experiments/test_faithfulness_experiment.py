@@ -52,7 +52,7 @@ def test_contributions_at_sites_are_rows_and_a_second_call_reads_them(
     assert "Grad-CAM" in methods
     assert sum(" at " in method for method in methods) == 4
     assert all(0 <= line["2x2"] <= 1 for line in table.lines)
-    assert any("best of our exact sums" in note for note in table.notes)
+    assert any("the best of ours" in note for note in table.notes)
     monkeypatch.setattr(faithfulness, "line", None)
     assert reproduce("faithfulness", tmp_path, **options).lines == table.lines
 
