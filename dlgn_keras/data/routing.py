@@ -78,7 +78,7 @@ class Routing:
             order = np.argsort(key, kind="stable")
             ends = np.bincount(key, minlength=len(block.idle)).cumsum()
             below = np.zeros(len(x), np.int64)  # in that order
-            for k in np.flatnonzero(np.diff(ends, prepend=0)):
+            for k in np.flatnonzero(np.diff(ends, prepend=0)).tolist():
                 here = slice(ends[k - 1] if k else 0, ends[k])
                 if not block.idle[k]:
                     below[here] = _below(block, k, x.take(order[here], 0))
@@ -104,8 +104,8 @@ def _block(normals: np.ndarray, biases: np.ndarray, dtype: Any) -> _Block:
     padded[:, :, :nodes] = normals.swapaxes(1, 2)
     heights = np.zeros((subtrees, padded.shape[2]), dtype)
     heights[:, :nodes] = -biases
-    idle = ~(padded.any(axis=(1, 2)) | heights.any(axis=1))
-    return _Block((nodes + 1).bit_length() - 1, padded, heights, idle)
+    asks = padded.any(axis=(1, 2)) | heights.any(axis=1)
+    return _Block((nodes + 1).bit_length() - 1, padded, heights, np.logical_not(asks))
 
 
 def _below(block: _Block, k: int, x: np.ndarray) -> np.ndarray:

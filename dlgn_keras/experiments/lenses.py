@@ -54,14 +54,14 @@ class Seen(NamedTuple):
     def captures(self) -> list[int | None]:
         """Return the first frame's epoch at which each node is captured."""
         held = (self.norms[:, :, None] > NORM) & (self.cosines > COSINE)
-        held = held.any(axis=1)
+        found = np.asarray(held.any(axis=1)).T  # (nodes, frames)
         return [
-            self.epochs[int(frame)] if ever else None
-            for frame, ever in zip(held.argmax(0), held.any(0), strict=True)
+            self.epochs[int(epochs.argmax())] if epochs.any() else None
+            for epochs in found
         ]
 
 
-def labelled(scale: str) -> tuple[dict[str, np.ndarray], ObliqueTree]:
+def labelled(scale: str) -> tuple[dict[str, Any], ObliqueTree]:
     """Return the points of a scale, half of them for testing, and their tree."""
     setup = SETUPS[scale]
     x, y, tree = data.sample_oblique_tree(2 * setup.points, setup.dim, setup.depth)

@@ -50,7 +50,7 @@ def node_values(
         found = sums[:, 1] / np.where(met, sums[:, 0], 1)
     else:
         counts = tree.counts(x, y, int(y.max()) + 1, weights)
-        met, found = counts.any(axis=1), counts.argmax(axis=1)
+        met, found = counts.sum(axis=1) > 0, counts.argmax(axis=1)
     for node in np.flatnonzero(~met[:nodes]):
         found[node] = found[(node - 1) // 2]
     found[nodes:] = np.where(met[nodes:], found[nodes:], tree.leaf_labels)
