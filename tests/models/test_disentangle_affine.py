@@ -7,7 +7,7 @@ import pytest
 import tiny
 from contracts import moved, values
 from keras import layers, ops
-from tolerances import assert_close
+from tolerances import assert_close, distance
 
 import dlgn_keras as dk
 from dlgn_keras.models.foreign.probe import affine_in, keeps_apart, problem
@@ -173,7 +173,6 @@ OTHERS = {
     "log": (lambda x: ops.log(x), "values that are not finite"),
     "stop": (lambda x: ops.stop_gradient(x), "a gradient that is not its slope"),
     "half": (lambda x: Stopped()(x), "a gradient that is not its slope"),
-    "config": (lambda x: hidden()(x), "computes something else when made from its"),
     "mask": (
         lambda x: layers.Masking()(x[..., None]),
         "makes a mask of its input, which other layers read",
@@ -200,6 +199,33 @@ def test_what_is_not_affine_is_refused_with_what_was_found(name):
         dk.disentangle(keras.Model(inputs, x, name="wild"))
     assert reason in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_a_layer_is_read_by_its_graph_where_its_config_does_not_tell(rng):
+    x = inputs = keras.Input((5,))
+    x = hidden()(layers.Dense(6, activation="relu")(x))
+    model = keras.Model(inputs, layers.Dense(3)(x))
+    twin = dk.disentangle(model)
+    x = foreign.examples(rng, model)
+    assert_close(tiny.forward(twin, x), tiny.forward(model, x))
+    foreign.flip(twin.gating_network)
+    assert distance(tiny.forward(twin, x), tiny.forward(model, x)) > 1e-3
+
+
+def test_a_pad_with_minus_infinity_before_a_max_pooling_repeats_the_edges(rng):
+    x = inputs = keras.Input((6, 5, 2))
+    x = ops.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=-np.inf)
+    last = {"data_format": "channels_last"}
+    pooled = layers.MaxPooling2D(3, 2, name="pool", **last)(x)
+    model = keras.Model(inputs, layers.Flatten()(pooled))
+    twin = dk.disentangle(model)
+    z = rng.normal(size=(3, 6, 5, 2)).astype("float32") - 5  # a pad of 0 would win
+    assert_close(tiny.forward(twin, z), tiny.forward(model, z))
+    found = twin.explain(z, 1)
+    assert_close(found.contributions.sum((1, 2, 3)) + found.bias, found.logits[:, 1])
+    wide = layers.MaxPooling2D(1, name="wide", **last)(x)  # takes the pad itself
+    with pytest.raises(ValueError, match="values that are not finite"):
+        dk.disentangle(keras.Model(inputs, layers.Flatten()(wide)))
 
 
 def test_a_probe_leaves_the_variables_of_a_model_as_they_are():

@@ -67,13 +67,14 @@ def test_outputs_may_differ_by_what_the_model_itself_rounds(rng):
     def rough(scale):
         return lambda x: np.sin(scale * np.asarray(ops.convert_to_numpy(x), "float64"))
 
-    near = x * (1 + 1e-7 * rng.normal(size=x.shape).astype("float32"))
+    noise = rng.normal(size=(3, 64)).astype("float32")
+    near = x * ops.convert_to_tensor(1 + 1e-7 * noise)
     check(rough(1e5), rough(1e5)(near))
     with pytest.raises(ValueError, match="outputs differ from its own by"):
         check(rough(1e5), rough(1e5)(-near))
     with pytest.raises(ValueError, match="outputs differ from its own by"):
         check(rough(1e2), rough(1e5)(near))
-    with pytest.raises(ValueError, match="'rough' cannot be checked: another last"):
+    with pytest.warns(UserWarning, match="'rough' cannot be compared"):
         check(rough(1e8), rough(1e8)(near))
 
 

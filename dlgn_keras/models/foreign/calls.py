@@ -24,6 +24,10 @@ class NoValue(Refusal):
     """The reason why a call has no place in a value network; gates may have it."""
 
 
+class Opaque(Refusal):
+    """The reason why a layer cannot be taken whole; the graph of its call may do."""
+
+
 class Call:
     """A node of Keras' record of a graph, its tensors known by steps.
 
@@ -128,7 +132,7 @@ class Call:
             layer.set_weights(self.layer.get_weights())
         except Exception as error:  # of a layer that may be anyone's
             reason = f"cannot be made again from its config: {told(error)}"
-            raise Refusal(reason) from None
+            raise Opaque(reason) from None
         return layer
 
     def makes_mask(self, specs: Specs) -> bool:

@@ -1,6 +1,7 @@
 """Check a twin against its model: equal outputs, an affine value network."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -133,10 +134,13 @@ def _check_outputs(
         moved = keras.tree.map_structure(_moved_in_the_last_digit, x)
         rounding = _gaps(own(moved), expected, finite)
         if (10 * rounding > LOOSE).all():
-            raise ValueError(
-                f"`model` {name!r} cannot be checked: another last digit of its input "
-                f"changes its outputs by {rounding.min():.1e} of the largest."
+            warnings.warn(
+                f"`model` {name!r} cannot be compared with its twin on random inputs: "
+                "another last digit of these changes its outputs by "
+                f"{rounding.min():.1e} of the largest. Compare the two on your inputs.",
+                stacklevel=4,
             )
+            return
         allowed = np.maximum(allowed, 10 * rounding)
     if not (gaps <= allowed).all():
         raise ValueError(

@@ -12,7 +12,7 @@ import numpy as np
 from dlgn_keras.layers import ChannelRescaling, NormGate, SmoothGate
 from dlgn_keras.models.foreign.activations import Curve, Piecewise
 from dlgn_keras.models.foreign.blocks import traced, written_out
-from dlgn_keras.models.foreign.calls import Call, NoValue, Refusal, serialised
+from dlgn_keras.models.foreign.calls import Call, NoValue, Opaque, Refusal, serialised
 from dlgn_keras.models.foreign.graph import STEP, Gate, Step, behind
 from dlgn_keras.models.foreign.kinds import (
     FUSED,
@@ -50,6 +50,8 @@ ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
 UNTRACEABLE = "has dropout and a mask: make it with dropout=0"
 # What is not affine so may be anything else in a branch that makes gates.
 BENT = (NOT_AFFINE, NOT_FINITE, NOT_SLOPE, WHOLE)
+ANOTHER = "computes something else when made from its config"
+NOT_LAST = "does not apply its activation last"
 BENDS = "is neither affine at inference nor ReLU-like"
 # Products have no graph of their own; that of a wrapper is of one part at a time.
 UNTRACED = (keras.layers.Multiply, keras.layers.Dot, keras.layers.Wrapper)
@@ -143,8 +145,21 @@ class Reader:
             return self._add(call, self._kind(call, shapes), call.output_shapes(shapes))
         except NoValue as refusal:
             return self._without_value(call, shapes, str(refusal))
+        except Opaque as refusal:
+            return self._opened(call, shapes, str(refusal))
         except Refusal as refusal:
             return self._refuse(call, str(refusal))
+
+    def _opened(self, call: Call, shapes: list, reason: str) -> list[int]:
+        """Add the graph of a layer's call; what is refused in it has one reason."""
+        model = traced(call, shapes)
+        if model is None or len(model.outputs) != len(call.node.outputs):
+            return self._refuse(call, reason)
+        first = len(self.steps)
+        found = self._written(model, call)
+        inside = self._refused & {*range(first, len(self.steps))}
+        self._reason([*inside], call, reason)
+        return found
 
     def _written(self, model: Any, call: Call) -> list[int]:
         return self.walk(model, call.operands, call.name, call.training, numbered=False)
@@ -230,7 +245,8 @@ class Reader:
         elif call.is_layer and call.kwargs and found.kind != "head":
             raise Refusal(f"is called with {', '.join(call.kwargs)}")
         if found.kind == "no":
-            raise Refusal(found.reason)
+            opaque = found.reason in (ANOTHER, NOT_LAST) and not call.is_of_keras
+            raise (Opaque if opaque else Refusal)(found.reason)
         if found.kind == "free":
             raise NoValue(found.reason)
         return found
@@ -247,7 +263,10 @@ class Reader:
             if found is not None and found.kind != "affine":
                 return found
         if call.is_layer:
-            found = activation_kind(getattr(call.activation_owner, "activation", None))
+            activation = getattr(call.activation_owner, "activation", None)
+            found = activation_kind(activation if callable(activation) else None)
+            if found.kind == "no" and not call.is_of_keras:
+                raise Opaque(found.reason)
             if found.kind == "no":
                 return found
             kind = Kind("affine", found.activation, found.head)
@@ -283,11 +302,11 @@ class Reader:
                 again = call.function(call.layer_again(specs))
                 if kind == Kind("affine"):
                     if differ(function, again, specs):
-                        return "computes something else when made from its config"
+                        return ANOTHER
                 else:
                     activation = call.activation_owner.activation
                     if differ(function, lambda *x: activation(again(*x)), specs):
-                        return "does not apply its activation last"
+                        return NOT_LAST
                 function = again
         reason = problem(function, specs, fixed=fixed)
         return BENDS if reason == NOT_AFFINE else reason

@@ -8,6 +8,7 @@ import numpy as np
 from keras import layers, ops
 
 from dlgn_keras.models.foreign.calls import Refusal
+from dlgn_keras.models.foreign.kinds import MAX_POOLS
 
 EXTREMES = {"Maximum": 1, "Minimum": -1, "Max": 1, "Amax": 1, "Min": -1, "Amin": -1}
 
@@ -42,6 +43,8 @@ def rewritten(node: Any, shapes: list[tuple[int, ...]]) -> keras.Model | None:
         names = ("pool_size", "strides", "padding", "data_format")
         numbers = {name: getattr(operation, name) for name in names}
         made = pool(**numbers, dtype=dtype, name="pool")(x)
+    elif kind == "Pad" and _is_for_max_pooling(node):
+        made = _repeating_the_edges(x, operation.pad_width)
     elif kind == "Reshape" and node.outputs[0].shape[0] is not None:
         batch, *target = node.outputs[0].shape
         made = None
@@ -50,6 +53,41 @@ def rewritten(node: Any, shapes: list[tuple[int, ...]]) -> keras.Model | None:
     else:
         return None
     return None if made is None else keras.Model(x, made)
+
+
+def _is_for_max_pooling(node: Any) -> bool:
+    """Return whether a pad with -inf is for windows that hold entries of the image."""
+    pads = node.operation.pad_width
+    low = node.arguments.kwargs.get("constant_values")
+    if low is None or not np.isneginf(low).all() or any(pads[0]):
+        return False
+    readers = [reader.operation for reader in node.operation._outbound_nodes]
+    for reader in readers:
+        if type(reader) not in MAX_POOLS or reader.padding != "valid":
+            return False
+        first = reader.data_format == "channels_first"
+        around = pads[2:] if first else pads[1:-1]
+        channels = pads[1] if first else pads[-1]
+        if any(channels) or any(
+            max(pair) >= size
+            for pair, size in zip(around, reader.pool_size, strict=True)
+        ):
+            return False
+    return bool(readers)
+
+
+def _repeating_the_edges(x: Any, pads: Any) -> Any:
+    """Pad with the entries at the edges: a window's maximum is as with -inf.
+
+    It is linear, and each window that reaches over an edge holds the entry there.
+    """
+    for axis, (before, after) in enumerate(pads):
+        if before or after:
+            first, last = (
+                ops.take(x, [place], axis=axis) for place in (0, x.shape[axis] - 1)
+            )
+            x = ops.concatenate([first] * before + [x] + [last] * after, axis=axis)
+    return x
 
 
 def _extreme_of(tensors: list, sign: int, dtype: str) -> Any:
