@@ -23,6 +23,7 @@ from keras import layers
 
 import dlgn_keras as dk
 from dlgn_keras.tools.files import write_json, write_text
+from dlgn_keras.tools.numbers import deviation
 
 HERE = Path(__file__).parent / "modern"
 KINDS = ("plain", "dgn", "dlgn")
@@ -105,7 +106,7 @@ def report(epochs):
         name = "transformer" if kind == "plain" else f"its {kind.upper()}"
         seconds = np.mean([run["seconds"] for run in found])
         lines.append(
-            f"| {name} | {seeds} | {test.mean():.2f} ± {test.std():.2f} "
+            f"| {name} | {seeds} | {test.mean():.2f} ± {deviation(test) or 0:.2f} "
             f"({test.min():.2f} to {test.max():.2f}) | {fitted.mean():.2f} "
             f"| {found[0]['weights']:,} | {seconds:.0f} |"
         )
