@@ -191,3 +191,18 @@ def test_attention_whose_mask_hides_its_length_is_refused():
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
     with pytest.raises(ValueError, match=r"heads \(Multi.* make it with dropout=0"):
         dk.disentangle(model)
+
+
+def test_the_epsilon_of_a_norm_counts():
+    """Of inputs as small as its root; ConvNeXts lost theirs, by 5e-5 of the logits."""
+    inputs = keras.Input((8,))
+    x = layers.LayerNormalization(epsilon=1e-6, name="norm")(inputs)
+    net = keras.Model(inputs, layers.Dense(3)(layers.ReLU()(x)))
+    x = 1e-3 * np.random.default_rng(0).normal(size=(5, 8)).astype("float32")
+    twin = dk.disentangle(net)
+    expected = net.predict(x, verbose=0)
+    np.testing.assert_allclose(twin.predict(x, verbose=0), expected, rtol=1e-5)
+    gates = next(g for g in twin.gates(x).values() if g.shape == (5, 1))[:, 0]
+    variance = x.var(axis=1, dtype="float64")
+    np.testing.assert_allclose(gates, (variance + 1e-6) ** -0.5, rtol=1e-5)
+    assert (gates < 0.9 * variance**-0.5).all()

@@ -116,15 +116,20 @@ def recognise(function: Callable) -> Piecewise | Curve | str | None:
     if np.allclose(values, POINTS, rtol=1e-6, atol=0):
         return IDENTITY
     found = _candidate(values)
-    if found is not None and np.allclose(values, found(POINTS), rtol=1e-6, atol=1e-6):
-        return found
+    if found is not None:
+        # An offset rounds; without one `relu(q) + 1e-6` must not pass for a ReLU.
+        rounding = 1e-6 * abs(found.offset)
+        if np.allclose(values, found(POINTS), rtol=1e-6, atol=rounding):
+            return found
     return _curve(values, [name for name in SMOOTH if name != "exponential"])
 
 
 def _curve(values: np.ndarray, names: list[str]) -> Curve | None:
     """Return the smooth activation of these names that has these values."""
     near = np.abs(POINTS) < 80
-    rounding = 1e-5 + 1e-7 * np.abs(POINTS[~near])  # of roots of large squares
+    # What roots of squares round; `softplus(q) + 1e-6` must not pass for softplus.
+    close = 6e-7 + 4e-8 * np.abs(POINTS[near])
+    rounding = 1e-5 + 1e-7 * np.abs(POINTS[~near])
     bottom, start = -float(values[0]), float(values[np.argmin(np.abs(POINTS))])
     for name in names:
         tried: list[dict] = [{}]
@@ -140,7 +145,7 @@ def _curve(values: np.ndarray, names: list[str]) -> Curve | None:
             found = Curve(name, {**SMOOTH[name].numbers, **numbers})
             with np.errstate(all="ignore"):
                 ours = found(POINTS)
-            if np.allclose(ours[near], values[near], rtol=2e-6, atol=2e-6):
+            if np.allclose(ours[near], values[near], rtol=2e-6, atol=close):
                 if np.allclose(ours[~near], values[~near], rtol=1e-5, atol=rounding):
                     return found
     return None
@@ -168,4 +173,5 @@ def _candidate(values: np.ndarray) -> Piecewise | None:
     slope = float(f"{-low / FAR:.7g}")
     if slope == 1 and top is not None:
         return Piecewise(offset=top, sign=-1.0)
-    return Piecewise(negative_slope=slope, max_value=top) if slope > 0 else None
+    bends = slope > 0 and not (slope == 1 and top is None)
+    return Piecewise(negative_slope=slope, max_value=top) if bends else None
