@@ -9,7 +9,8 @@ import pytest
 from test_imports import FILES, ROOT, imports
 
 PROJECT = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
-EXTRAS = ("dask", "hub", "jax", "onnx", "quantus", "torch")  # what a user installs, unlike dev
+# What a user installs, unlike dev.
+EXTRAS = ("dask", "hub", "jax", "onnx", "quantus", "torch")
 
 
 def names(requirements):

@@ -1,5 +1,6 @@
 """Images that are generated with the truth: which pixels carry the class."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -100,14 +101,14 @@ def _signal(scenario: str, y: np.ndarray, rng: np.random.Generator) -> np.ndarra
             _put(image, T * sign, PLACES[0])
             _put(image, L * (-sign if label else sign), PLACES[1])
         elif scenario == "translated":
-            shape = np.rot90((T, L)[label], rng.integers(4))
+            shape = np.rot90((T, L)[label], int(rng.integers(4)))
             _put(image, shape, [rng.integers(SIDE - n + 1) for n in shape.shape])
         else:
             _put(image, (T, L)[label], PLACES[label])
     return signal
 
 
-def _put(image: np.ndarray, shape: np.ndarray, place: object) -> None:
+def _put(image: np.ndarray, shape: np.ndarray, place: Sequence[int]) -> None:
     row, column = place
     image[row : row + shape.shape[0], column : column + shape.shape[1]] = shape
 

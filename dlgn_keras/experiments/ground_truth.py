@@ -78,8 +78,7 @@ def _tree(scale: str) -> Task:
     depth = DEPTHS[scale]
     x, y, tree = data.sample_oblique_tree(NUMBERS[scale], DIM, depth)
     cut = len(x) * 4 // 5
-    parts = {"x_train": x[:cut], "y_train": y[:cut], "x_test": x[cut:]}
-    made = data.Dataset("oblique-tree", **parts, y_test=y[cut:], num_classes=2)
+    made = data.Dataset("oblique-tree", x[:cut], y[:cut], x[cut:], y[cut:], 2)
 
     def score(maps: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
         inputs = made.x_test[rows].astype(float)
@@ -169,6 +168,7 @@ def run(call: Call) -> Table:
                 f"Received: {name}={call.changes[name]!r}."
             )
     lines: list[dict[str, Any]] = []
+    table = call.make_table(lines, NOTES)
     for row in call.rows or TASKS:
         facts = [
             row,
@@ -237,7 +237,7 @@ def _trained(call: Call, task: Task, family: str) -> list[Any]:
 
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def _right(net: Any, dataset: data.Dataset) -> np.ndarray:

@@ -90,7 +90,7 @@ def _measured(
     module: Any, z: np.ndarray, y: np.ndarray, made: Callable, sizes: tuple
 ) -> dict[str, np.ndarray]:
     """Return the measures of one method."""
-    import quantus
+    import quantus  # pyright: ignore[reportMissingImports]
 
     patch, runs, seed = sizes
     quiet = {"disable_warnings": True, "normalise": False, "return_aggregate": False}

@@ -172,7 +172,7 @@ def each_score(
     """Yield what `score_methods` returns, a method at a time."""
     net = check_net(net)
     x, y = np.asarray(x, "float32"), np.asarray(y, int)
-    games: dict[int, tuple] = {}
+    games: dict[int, tuple[Any, Any, Any, Any]] = {}
     wanted = {2: 125} if num_grids is None else num_grids
     if wanted and methods and takes_larger(net):
         images, classes = (x, y) if pool is None else pool
