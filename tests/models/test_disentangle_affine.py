@@ -182,7 +182,6 @@ OTHERS = {
         "does not apply its activation last",
     ),
     "sets": (lambda x: ops.einsum("bi,bi->b", x, x), "neither affine"),
-    "variable": (lambda x: x + keras.Variable(ROW), "reads a variable"),
     "shapes": (
         lambda x: layers.Maximum()([x, x[:, :1]]),
         "compares shapes (1,), (6,): bring its inputs to one shape",
@@ -210,6 +209,39 @@ def test_a_layer_is_read_by_its_graph_where_its_config_does_not_tell(rng):
     assert_close(tiny.forward(twin, x), tiny.forward(model, x))
     foreign.flip(twin.gating_network)
     assert distance(tiny.forward(twin, x), tiny.forward(model, x)) > 1e-3
+
+
+@keras.saving.register_keras_serializable("tests")
+class Weighing(layers.Layer):
+    """Its variables come first in its operations, where Keras computes at once."""
+
+    def build(self, shape):
+        options = {"shape": shape[1:], "initializer": "random_normal"}
+        self.scale = self.add_weight(name="scale", **options)
+        self.shift = self.add_weight(name="shift", **options)
+
+    def call(self, x):
+        return self.shift - self.scale * ops.relu(x / self.shift)
+
+
+def test_variables_that_operations_read_are_constants_of_the_twin(rng, tmp_path):
+    inputs = keras.Input((5,))
+    weighing, loose = Weighing(), keras.Variable(ROW)
+    x = weighing(layers.Dense(6)(inputs)) + loose
+    model = keras.Model(inputs, layers.Dense(3)(x))
+    twin = dk.disentangle(model)
+    x = foreign.examples(rng, model)
+    expected = tiny.forward(model, x)
+    assert_close(tiny.forward(twin, x), expected)
+    twin.save(tmp_path / "twin.keras")
+    weighing.scale.assign(2 * weighing.scale)
+    loose.assign(ROW + 1)
+    assert distance(tiny.forward(model, x), expected) > 1e-2
+    assert_close(tiny.forward(twin, x), expected)
+    again = keras.models.load_model(tmp_path / "twin.keras")
+    assert_close(tiny.forward(again, x), expected)
+    with pytest.raises((TypeError, ValueError)):  # Keras' own way is back
+        loose * keras.KerasTensor((6,))
 
 
 def test_a_pad_with_minus_infinity_before_a_max_pooling_repeats_the_edges(rng):

@@ -58,13 +58,20 @@ def grouped(x):
     return layers.Attention()([x, x])
 
 
+def additive(x):
+    x = layers.Dense(4)(x)
+    x = x + layers.AdditiveAttention()([x, layers.Dense(4)(x)])
+    concat = {"use_scale": True, "score_mode": "concat"}
+    return layers.Attention(**concat)([x, layers.Dense(4, "relu")(x)])
+
+
 def divided(x):
     x = layers.Dense(6)(x)
     size = ops.sqrt(ops.mean(x * x, axis=-1, keepdims=True) + 0.1)
     return ops.divide(x, size)
 
 
-BODY = (activations, norms, excited, by_hand, encoder, grouped, divided)
+BODY = (activations, norms, excited, by_hand, encoder, grouped, additive, divided)
 BODIES = {f.__name__: f for f in BODY}
 
 

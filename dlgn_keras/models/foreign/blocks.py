@@ -1,7 +1,8 @@
 """Normalisations, gated linear units and attention, written out in simpler steps."""
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from dlgn_keras.layers import Centred, NormGate, ScaleShift
 from dlgn_keras.models.foreign.calls import Call
 
 Shapes = list[tuple[int, ...]]
+OPERATORS = ("add", "sub", "mul", "truediv", "matmul")
 
 
 def written_out(call: Call, shapes: Shapes) -> keras.Model | None:
@@ -40,10 +42,36 @@ def traced(call: Call, shapes: Shapes) -> keras.Model | None:
     if call.is_told_training:
         kwargs["training"] = False
     try:
-        made = call.layer.call(*args, **kwargs)
+        with _symbols_beside_variables():
+            made = call.layer.call(*args, **kwargs)
         return keras.Model(inputs, made)
     except Exception:  # of a layer that may be anyone's
         return None
+
+
+@contextlib.contextmanager
+def _symbols_beside_variables() -> Iterator[None]:
+    """Let `variable * symbol` make a node of a graph, as `symbol * variable` does.
+
+    Keras computes the former at once, which fails for a tensor without values.
+    """
+
+    def either(name: str) -> Callable:
+        def operator(variable: Any, other: Any) -> Any:
+            if isinstance(other, keras.KerasTensor):
+                return getattr(other, f"__r{name}__")(variable)
+            return getattr(super(keras.Variable, variable), f"__{name}__")(other)
+
+        return operator
+
+    names = [n for n in OPERATORS if f"__{n}__" not in vars(keras.Variable)]
+    for name in names:
+        setattr(keras.Variable, f"__{name}__", either(name))
+    try:
+        yield
+    finally:
+        for name in names:
+            delattr(keras.Variable, f"__{name}__")
 
 
 # -- normalisations: what is centred times one over its size, scaled and shifted ------

@@ -249,7 +249,10 @@ def _can_be_made_again(described: Any) -> bool:
 
 
 def _plain(value: Any, read: dict[int, int]) -> Any:
-    """Return arguments of a call as json holds them, tensors as {STEP: number}."""
+    """Return arguments of a call as json holds them, tensors as {STEP: number}.
+
+    A variable that an operation reads becomes a constant, of the value it has.
+    """
     if isinstance(value, keras.KerasTensor):
         return {STEP: read[id(value)]}
     if isinstance(value, list | tuple):
@@ -257,7 +260,7 @@ def _plain(value: Any, read: dict[int, int]) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v, read) for k, v in value.items()}
     if isinstance(value, keras.Variable):
-        raise Refusal("reads a variable")
+        value = ops.convert_to_numpy(value)
     reason = Refusal(f"is called with a {type(value).__name__}")
     if callable(value):
         raise reason
