@@ -9,6 +9,7 @@ import numpy as np
 from manifest import Entry, entry
 
 from dlgn_keras.data import Dataset
+from dlgn_keras.data.scores import evaluate, score
 from dlgn_keras.tools.files import read_json, write_json, write_text
 from dlgn_keras.training import Recipe, Result, fit, load_data
 
@@ -83,23 +84,19 @@ def beside_the_headline(net: Any, dataset: Dataset) -> dict[str, float]:
         found["hard gates"] = round(accuracy(at_hard_gates(net), dataset), 6)
     if x.ndim == 4:
         both = logits_of(net, x) + logits_of(net, x[:, :, ::-1])
-        found["mirrored too"] = round(share_right(both, dataset), 6)
+        right = score(both, dataset.y_test, "crossentropy")["accuracy"]
+        found["mirrored too"] = round(right, 6)
     return found
 
 
 def accuracy(net: Any, dataset: Dataset) -> float:
     """Return the share of test examples that a model classifies correctly."""
-    return share_right(logits_of(net, dataset.x_test), dataset)
+    return evaluate(net, dataset.x_test, dataset.y_test)["accuracy"]
 
 
 def logits_of(net: Any, x: np.ndarray) -> np.ndarray:
     """Return a model's logits of raw inputs."""
     return net.predict(x, batch_size=500, verbose=0)
-
-
-def share_right(logits: np.ndarray, dataset: Dataset) -> float:
-    """Return the share of test labels whose logit is the largest."""
-    return float(np.mean(logits.argmax(axis=1) == dataset.y_test))
 
 
 def at_hard_gates(net: Any) -> Any:

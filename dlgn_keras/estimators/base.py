@@ -53,18 +53,18 @@ class ObliqueTreeEstimator(BaseEstimator):
 
     def __init__(
         self,
-        max_depth: int | None,
+        max_depth: int | None = 6,
         *,
-        estimator: Any,
-        n_init: int,
-        refine: int,
-        strength: float,
-        prune: bool,
-        validation_fraction: float,
-        min_samples_leaf: int,
-        eps: float,
-        random_state: Any,
-        n_jobs: int | None,
+        estimator: Any = None,
+        n_init: int = 1,
+        refine: int = 10,
+        strength: float = 1.0,
+        prune: bool = True,
+        validation_fraction: float = 0.2,
+        min_samples_leaf: int = 5,
+        eps: float = 0.2,
+        random_state: Any = None,
+        n_jobs: int | None = None,
     ) -> None:
         self.max_depth = max_depth
         self.estimator = estimator

@@ -65,35 +65,6 @@ class DLGNTreeRegressor(RegressorMixin, ObliqueTreeEstimator):
 
     _network = DLGNRegressor
 
-    def __init__(
-        self,
-        max_depth: int | None = 6,
-        *,
-        estimator: DLGNRegressor | None = None,
-        n_init: int = 1,
-        refine: int = 10,
-        strength: float = 1.0,
-        prune: bool = True,
-        validation_fraction: float = 0.2,
-        min_samples_leaf: int = 5,
-        eps: float = 0.2,
-        random_state: Any = None,
-        n_jobs: int | None = None,
-    ) -> None:
-        super().__init__(
-            max_depth,
-            estimator=estimator,
-            n_init=n_init,
-            refine=refine,
-            strength=strength,
-            prune=prune,
-            validation_fraction=validation_fraction,
-            min_samples_leaf=min_samples_leaf,
-            eps=eps,
-            random_state=random_state,
-            n_jobs=n_jobs,
-        )
-
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "DLGNTreeRegressor":
         """Fit the tree to rows (n, features) and numbers (n,).
 

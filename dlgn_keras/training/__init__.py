@@ -1,6 +1,6 @@
 """Training: recipes as data, runs that stop and resume, results on record.
 
-Recipes import without Keras; every other name is imported on first use.
+Recipes and `evaluate` import without Keras; every other name on first use.
 """
 
 from typing import TYPE_CHECKING
